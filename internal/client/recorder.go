@@ -1,0 +1,106 @@
+package client
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/ordersctl/ordersctl/internal/order"
+)
+
+const (
+	// A block is let go when the last record in it is acknowledged, so one slow
+	// record holds 64 KiB at most.
+	recorderBytes   = 64 << 10
+	recorderRecords = 64
+	headersOfRecord = 7
+)
+
+// Recorder makes the records that [ToRecord] makes, for millions of them: it
+// takes memory in blocks and fresh ids from one reading of the random source
+// for many. It is not safe for concurrent use.
+type Recorder struct {
+	topic   string
+	bytes   []byte
+	records []kgo.Record
+	headers []kgo.RecordHeader
+	random  []byte
+
+	// Headers that are the same bytes in many records.
+	contentType, schema, client, receivedAt []byte
+	clientName                              string
+	received                                time.Time
+}
+
+// NewRecorder makes records for topic.
+func NewRecorder(topic string) *Recorder {
+	return &Recorder{topic: topic, contentType: []byte(contentTypeJSON), schema: []byte(schemaVersion)}
+}
+
+// New is the record of a new event of its own, as of [NewMeta].
+func (c *Recorder) New(o *order.Order, client string, now time.Time) *kgo.Record {
+	// The largest order has 2 strings of 128 runes, escaped at worst.
+	if cap(c.bytes)-len(c.bytes) < 2<<10 {
+		c.bytes = make([]byte, 0, recorderBytes)
+	}
+	if len(c.records) == 0 {
+		c.records = make([]kgo.Record, recorderRecords)
+		c.headers = make([]kgo.RecordHeader, recorderRecords*headersOfRecord)
+	}
+	r, headers := &c.records[0], c.headers[:0:headersOfRecord]
+	c.records, c.headers = c.records[1:], c.headers[headersOfRecord:]
+
+	if client != c.clientName {
+		c.clientName, c.client = client, []byte(client)
+	}
+	if !now.Equal(c.received) || c.receivedAt == nil {
+		c.received, c.receivedAt = now, []byte(now.UTC().Format(time.RFC3339Nano))
+	}
+	r.Topic = c.topic
+	r.Key = c.cut(append(c.bytes, o.ID...))
+	r.Value = c.cut(order.Append(c.bytes, o))
+	id := c.cut(c.appendID(c.bytes, now))
+	r.Headers = append(headers,
+		kgo.RecordHeader{Key: HeaderContentType, Value: c.contentType},
+		kgo.RecordHeader{Key: HeaderEventID, Value: id},
+		kgo.RecordHeader{Key: HeaderSchemaVersion, Value: c.schema},
+		kgo.RecordHeader{Key: HeaderReceivedAt, Value: c.receivedAt},
+		kgo.RecordHeader{Key: HeaderRequestID, Value: id},
+		kgo.RecordHeader{Key: HeaderClient, Value: c.client},
+	)
+	return r
+}
+
+// cut is what was appended to the block just now. Its capacity ends with it:
+// who appends to a key must not write into the value.
+func (c *Recorder) cut(grown []byte) []byte {
+	from := len(c.bytes)
+	c.bytes = grown
+	return grown[from:len(grown):len(grown)]
+}
+
+// appendID appends a UUIDv7 (RFC 9562, section 5.7).
+func (c *Recorder) appendID(dst []byte, now time.Time) []byte {
+	const fromRandom = 10
+	if len(c.random) < fromRandom {
+		c.random = make([]byte, 4<<10)
+		_, _ = rand.Read(c.random) // never fails: it ends the process instead
+	}
+	var u [16]byte
+	ms := uint64(now.UnixMilli())
+	for i := range 6 {
+		u[i] = byte(ms >> (40 - 8*i))
+	}
+	copy(u[6:], c.random[:fromRandom])
+	c.random = c.random[fromRandom:]
+	u[6] = u[6]&0x0f | 0x70
+	u[8] = u[8]&0x3f | 0x80
+
+	dst = append(hex.AppendEncode(dst, u[:4]), '-')
+	dst = append(hex.AppendEncode(dst, u[4:6]), '-')
+	dst = append(hex.AppendEncode(dst, u[6:8]), '-')
+	dst = append(hex.AppendEncode(dst, u[8:10]), '-')
+	return hex.AppendEncode(dst, u[10:])
+}
