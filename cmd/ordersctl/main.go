@@ -1,0 +1,12 @@
+// Command ordersctl runs and load-tests an order pipeline on Apache Kafka.
+package main
+
+import (
+	"os"
+
+	"github.com/ordersctl/ordersctl/internal/commands"
+)
+
+var version string //nolint:gochecknoglobals // set by the linker at a release
+
+func main() { os.Exit(commands.Main(version)) }

@@ -1,0 +1,33 @@
+package dev
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// Config is the "dev" section of the configuration.
+type Config struct {
+	DataDir     string `mapstructure:"data-dir"`
+	KafkaListen string `mapstructure:"kafka-listen"`
+	Sync        bool   `mapstructure:"sync"`
+}
+
+// DefaultConfig keeps its data in the user's data folder.
+func DefaultConfig() Config { return Config{KafkaListen: "localhost:9092"} }
+
+// Dir is the data directory: the one that is set, or ordersctl in the user's
+// data folder (XDG Base Directory).
+func (c Config) Dir() (string, error) {
+	if c.DataDir != "" {
+		return c.DataDir, nil
+	}
+	if base := os.Getenv("XDG_DATA_HOME"); filepath.IsAbs(base) {
+		return filepath.Join(base, "ordersctl"), nil
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "", fmt.Errorf("find the data folder: %w", err)
+	}
+	return filepath.Join(home, ".local", "share", "ordersctl"), nil
+}

@@ -1,0 +1,182 @@
+// Package dev runs the whole pipeline in one process: the embedded broker, its
+// topics, the HTTP edge and the admin server. Start at [Run].
+//
+// It is for laptops, tests and demos; production is Apache Kafka.
+package dev
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/ordersctl/ordersctl/internal/broker"
+	"github.com/ordersctl/ordersctl/internal/client"
+	"github.com/ordersctl/ordersctl/internal/ingest"
+	"github.com/ordersctl/ordersctl/internal/order"
+	"github.com/ordersctl/ordersctl/internal/telemetry"
+	"github.com/ordersctl/ordersctl/internal/topic"
+)
+
+// Options is what the pipeline is made of.
+type Options struct {
+	Config
+	Ephemeral bool // keep nothing
+	Demo      bool // post a trickle of orders
+	Topic     string
+	DLQTopic  string
+	Kafka     client.Config // brokers and security are replaced by the embedded broker's
+	NewTopic  topic.Config
+	Serve     ingest.Config
+	Admin     telemetry.AdminConfig
+	Rules     order.Rules
+	Registry  *prometheus.Registry
+	Log       *slog.Logger
+	Ready     func(Info) // called once, when everything answers
+}
+
+// Info is where the pipeline can be reached.
+type Info struct {
+	DataDir    string // "" where nothing is kept
+	Orders     int64  // in the topic at the start
+	Brokers    string // host:port
+	OrderURL   string
+	AdminURL   string
+	Topic      string
+	Partitions int
+	Took       time.Duration // from the start to ready
+}
+
+// Run starts everything, calls Ready, and runs until ctx ends; then it drains:
+// the edge first, the broker last.
+func Run(ctx context.Context, opts Options) error {
+	start := time.Now()
+	dir, err := dataDir(opts)
+	if err != nil {
+		return err
+	}
+	brokerConfig := broker.DefaultConfig()
+	brokerConfig.Listen, brokerConfig.Sync, brokerConfig.HTTPURL = opts.KafkaListen, opts.Sync, orderURL(local(opts.Serve.Listen))
+	if dir != "" {
+		brokerConfig.DataDir = filepath.Join(dir, "kafka")
+	}
+	kafka, err := broker.Start(ctx, brokerConfig, opts.Log)
+	if err != nil {
+		return err
+	}
+	err = runOn(ctx, opts, kafka.Addr(), func(info Info) {
+		info.DataDir, info.Took = dir, time.Since(start)
+		opts.Ready(info)
+	})
+	if closeErr := kafka.Close(); err == nil {
+		err = closeErr
+	}
+	return err
+}
+
+func dataDir(opts Options) (string, error) {
+	if opts.Ephemeral {
+		return "", nil
+	}
+	dir, err := opts.Dir()
+	if err != nil {
+		return "", err
+	}
+	// Orders are business data: not for the machine's other users.
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", fmt.Errorf("make the data folder: %w", err)
+	}
+	return dir, nil
+}
+
+// runOn runs the edge and the admin server on the broker at addr.
+func runOn(ctx context.Context, opts Options, addr string, ready func(Info)) error {
+	opts.Kafka.Brokers = []string{addr}
+	opts.Kafka.TLS, opts.Kafka.SASL = client.TLS{}, client.SASL{}
+	orders, err := ensureTopics(ctx, opts)
+	if err != nil {
+		return err
+	}
+	serve := opts.Serve
+	serve.Listen = local(serve.Listen)
+	serve.DrainDelay = 0 // no load balancer stands before a laptop
+	edge, err := ingest.New(ctx, ingest.Options{
+		Config: serve, Kafka: opts.Kafka, Topic: opts.Topic, NewTopic: opts.NewTopic,
+		Rules: opts.Rules, Registry: opts.Registry, Log: opts.Log,
+	})
+	if err != nil {
+		return err
+	}
+	opts.Admin.Listen = local(opts.Admin.Listen)
+	admin, err := telemetry.NewAdmin(ctx, opts.Admin, opts.Registry, edge.Readiness, opts.Log)
+	if err != nil {
+		edge.Close()
+		return err
+	}
+	info := Info{
+		Orders: orders, Brokers: addr, Topic: opts.Topic, Partitions: edge.Topic().Partitions,
+		OrderURL: orderURL(edge.Addr()), AdminURL: "http://" + shown(admin.Addr()),
+	}
+	return edge.Run(ctx, admin, func(ctx context.Context) {
+		ready(info)
+		if opts.Demo {
+			trickle(ctx, info.OrderURL, opts.Log)
+		}
+	})
+}
+
+// ensureTopics makes the topics where they are missing and counts the orders
+// that are there.
+func ensureTopics(ctx context.Context, opts Options) (int64, error) {
+	cl, err := client.Dial(ctx, opts.Kafka, opts.Log)
+	if err != nil {
+		return 0, err
+	}
+	defer cl.Close()
+	adm := client.Admin(cl)
+	main := topic.Spec{Name: opts.Topic, Partitions: opts.NewTopic.Partitions, Replicas: 1}
+	for _, spec := range []topic.Spec{main, topic.DLQSpec(main, opts.DLQTopic)} {
+		if _, _, err := topic.Ensure(ctx, adm, spec); err != nil {
+			return 0, fmt.Errorf("create topic %s: %w", spec.Name, err)
+		}
+	}
+	starts, err := adm.ListStartOffsets(ctx, opts.Topic)
+	if err != nil {
+		return 0, fmt.Errorf("count the orders: %w", err)
+	}
+	ends, err := adm.ListEndOffsets(ctx, opts.Topic)
+	if err != nil {
+		return 0, fmt.Errorf("count the orders: %w", err)
+	}
+	var orders int64
+	for partition, end := range ends[opts.Topic] {
+		orders += end.Offset - starts[opts.Topic][partition].Offset
+	}
+	return orders, nil
+}
+
+// local is listen with localhost where it names no host: a laptop in a café
+// should not take the neighbours' orders.
+func local(listen string) string {
+	host, port, err := net.SplitHostPort(listen)
+	if err != nil || host != "" {
+		return listen
+	}
+	return net.JoinHostPort("localhost", port)
+}
+
+func orderURL(addr string) string { return "http://" + shown(addr) + "/order" }
+
+// shown writes a loopback or unspecified address as people type it.
+func shown(addr string) string {
+	host, port, err := net.SplitHostPort(addr)
+	if ip := net.ParseIP(host); err == nil && (host == "" || ip != nil && (ip.IsLoopback() || ip.IsUnspecified())) {
+		return net.JoinHostPort("localhost", port)
+	}
+	return addr
+}

@@ -1,0 +1,112 @@
+package ingest
+
+import (
+	"encoding/json"
+	"strconv"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/valyala/fasthttp"
+
+	"github.com/ordersctl/ordersctl/internal/client"
+	"github.com/ordersctl/ordersctl/internal/order"
+)
+
+// answer is what goes back to the client, and what is logged of it.
+type answer struct {
+	code    int
+	body    []byte   // of a 202
+	problem *problem // of everything else
+	allow   string
+	retry   string
+	orderID string
+	eventID string
+}
+
+// problem is a refusal (RFC 9457) with what became of the order.
+type problem struct {
+	Title     string         `json:"title"`
+	Status    int            `json:"status"`
+	Detail    string         `json:"detail"`
+	Outcome   client.Outcome `json:"outcome"`
+	Retryable bool           `json:"retryable"`
+	RequestID string         `json:"request_id"`
+	EventID   string         `json:"event_id,omitempty"`
+	Errors    order.Faults   `json:"errors,omitempty"`
+}
+
+func (p *problem) reason() string {
+	if len(p.Errors) > 0 {
+		return p.Errors.Error()
+	}
+	return p.Detail
+}
+
+// refuse is an answer that is not a 202. What the server or Kafka is to blame
+// for may be tried again; what is wrong with the request is wrong again.
+func refuse(code int, outcome client.Outcome, detail string) answer {
+	return answer{code: code, problem: &problem{
+		Title:     fasthttp.StatusMessage(code),
+		Status:    code,
+		Detail:    detail,
+		Outcome:   outcome,
+		Retryable: code >= 500 || code == fasthttp.StatusRequestTimeout,
+	}}
+}
+
+// busy is the refusal that is ours alone: nothing was handed to Kafka.
+func busy(detail string) answer {
+	a := refuse(fasthttp.StatusServiceUnavailable, client.NotWritten, detail)
+	a.retry = retryAfter
+	return a
+}
+
+// receipt is the 202 of a record that is in the log.
+func receipt(r *kgo.Record) answer {
+	b := appendReceipt(r)
+	b = append(b, `,"partition":`...)
+	b = strconv.AppendInt(b, int64(r.Partition), 10)
+	b = append(b, `,"offset":`...)
+	b = strconv.AppendInt(b, r.Offset, 10)
+	return answer{code: fasthttp.StatusAccepted, body: append(b, "}\n"...)}
+}
+
+// enqueued is the 202 of a record that is in this process's memory.
+func enqueued(r *kgo.Record) answer {
+	return answer{code: fasthttp.StatusAccepted, body: append(appendReceipt(r), `,"outcome":"enqueued"}`+"\n"...)}
+}
+
+func appendReceipt(r *kgo.Record) []byte {
+	b := append(make([]byte, 0, 192), `{"id":`...)
+	b = order.AppendString(b, string(r.Key))
+	b = append(b, `,"event_id":"`...)
+	b = append(b, client.HeaderValue(r, client.HeaderEventID)...)
+	b = append(b, `","topic":"`...)
+	b = append(b, r.Topic...)
+	return append(b, '"')
+}
+
+func (a *answer) write(ctx *fasthttp.RequestCtx, requestID string) {
+	h := &ctx.Response.Header
+	h.Set(headerRequestID, requestID)
+	ctx.SetStatusCode(a.code)
+	if a.allow != "" {
+		h.Set(fasthttp.HeaderAllow, a.allow)
+	}
+	if a.retry != "" {
+		h.Set(fasthttp.HeaderRetryAfter, a.retry)
+	}
+	if a.problem == nil {
+		ctx.SetContentType("application/json")
+		ctx.SetBody(a.body)
+		return
+	}
+	a.problem.RequestID, a.problem.EventID = requestID, a.eventID
+	body, err := json.Marshal(a.problem)
+	if err != nil {
+		// Strings and numbers only: this can't happen, and if it does the code
+		// still tells the client.
+		body = []byte(`{}`)
+	}
+	ctx.SetContentType("application/problem+json")
+	ctx.SetBody(append(body, '\n'))
+}

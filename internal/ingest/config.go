@@ -1,0 +1,65 @@
+package ingest
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/ordersctl/ordersctl/internal/unit"
+)
+
+// The two moments at which serve answers.
+const (
+	AckDelivered = "delivered" // after Kafka's acknowledgement (promise 1)
+	AckEnqueued  = "enqueued"  // once the record is buffered in this process
+)
+
+// Config is the "serve" section of the configuration.
+type Config struct {
+	Listen       string        `mapstructure:"listen"`
+	Ack          string        `mapstructure:"ack"`
+	Timeout      time.Duration `mapstructure:"timeout"`
+	MaxBody      unit.Size     `mapstructure:"max-body"`
+	CreateTopic  bool          `mapstructure:"create-topic"`
+	AccessLog    bool          `mapstructure:"access-log"`
+	DrainDelay   time.Duration `mapstructure:"drain-delay"`
+	DrainTimeout time.Duration `mapstructure:"drain-timeout"`
+}
+
+// DefaultConfig answers after the acknowledgement, on :8080.
+func DefaultConfig() Config {
+	return Config{
+		Listen: ":8080",
+		Ack:    AckDelivered,
+		// Under the 15 to 60 s after which callers and proxies hang up by
+		// themselves, so that they get our outcome and not their own guess.
+		Timeout: 10 * time.Second,
+		MaxBody: 64 * unit.KiB,
+		// Long enough for a load balancer that asks /readyz every second to
+		// notice; short enough for a person at a terminal.
+		DrainDelay:   time.Second,
+		DrainTimeout: 20 * time.Second,
+	}
+}
+
+// Validate names what is wrong with the section.
+func (c Config) Validate() error {
+	var errs []error
+	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
+		errs = append(errs, fmt.Errorf("serve.listen %q is not host:port", c.Listen))
+	}
+	if c.Ack != AckDelivered && c.Ack != AckEnqueued {
+		errs = append(errs, fmt.Errorf("serve.ack %q is none of %s, %s", c.Ack, AckDelivered, AckEnqueued))
+	}
+	if c.Timeout < 2*time.Second || c.Timeout > 10*time.Minute {
+		errs = append(errs, fmt.Errorf("serve.timeout %s is not between 2s and 10m", c.Timeout))
+	}
+	if c.MaxBody < 256 || c.MaxBody > unit.MiB {
+		errs = append(errs, fmt.Errorf("serve.max-body %s is not between 256 and 1MiB", c.MaxBody))
+	}
+	if c.DrainDelay < 0 || c.DrainTimeout <= 0 {
+		errs = append(errs, errors.New("serve.drain-delay and serve.drain-timeout can't be negative"))
+	}
+	return errors.Join(errs...)
+}

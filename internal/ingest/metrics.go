@@ -1,0 +1,80 @@
+package ingest
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/valyala/fasthttp"
+
+	"github.com/ordersctl/ordersctl/internal/client"
+)
+
+type metrics struct {
+	reg      prometheus.Registerer
+	requests *prometheus.CounterVec
+	duration *prometheus.HistogramVec
+	outcomes *prometheus.CounterVec
+	acks     prometheus.Histogram
+	late     prometheus.Counter
+}
+
+func newMetrics(reg prometheus.Registerer) *metrics {
+	// 0.5 ms to 16 s: an acknowledgement on one machine up to past the
+	// handler's timer.
+	buckets := prometheus.ExponentialBuckets(0.0005, 2, 16)
+	m := &metrics{
+		reg: reg,
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "ordersctl_http_requests_total", Help: "Requests answered.",
+		}, []string{"route", "method", "code"}),
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "ordersctl_http_request_duration_seconds", Help: "From the request's last byte to its answer.", Buckets: buckets,
+		}, []string{"route"}),
+		outcomes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "ordersctl_produce_records_total", Help: "Records by what became of them.",
+		}, []string{"outcome"}),
+		acks: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "ordersctl_produce_ack_duration_seconds", Help: "From the hand-over to Kafka's acknowledgement.", Buckets: buckets,
+		}),
+		late: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "ordersctl_produce_late_total", Help: "Outcomes that came after the answer had said unknown.",
+		}),
+	}
+	reg.MustRegister(m.requests, m.duration, m.outcomes, m.acks, m.late)
+	for _, o := range []client.Outcome{client.Acked, client.NotWritten, client.Unknown} {
+		m.outcomes.WithLabelValues(string(o)) // there from the start, so that a rate has its zero
+	}
+	return m
+}
+
+// watch adds the gauges that are read from the server.
+func (m *metrics) watch(s *Server) {
+	m.reg.MustRegister(
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "ordersctl_produce_buffered_records", Help: "Records handed to the Kafka client, outcome outstanding.",
+		}, func() float64 { return float64(s.records.Load()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "ordersctl_produce_buffered_bytes", Help: "Their keys and values.",
+		}, func() float64 { return float64(s.bytes.Load()) }),
+	)
+}
+
+func (m *metrics) request(route string, method []byte, code int, took time.Duration) {
+	m.requests.WithLabelValues(route, methodLabel(method), strconv.Itoa(code)).Inc()
+	m.duration.WithLabelValues(route).Observe(took.Seconds())
+}
+
+func (m *metrics) outcome(o client.Outcome) { m.outcomes.WithLabelValues(string(o)).Inc() }
+
+func (m *metrics) acked(took time.Duration) { m.acks.Observe(took.Seconds()) }
+
+// methodLabel keeps a stranger's words out of the labels.
+func methodLabel(method []byte) string {
+	switch m := string(method); m {
+	case fasthttp.MethodGet, fasthttp.MethodHead, fasthttp.MethodPost, fasthttp.MethodPut, fasthttp.MethodPatch,
+		fasthttp.MethodDelete, fasthttp.MethodOptions:
+		return m
+	}
+	return "other"
+}

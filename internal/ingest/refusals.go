@@ -1,0 +1,54 @@
+package ingest
+
+import (
+	"log/slog"
+	"sync/atomic"
+
+	"golang.org/x/time/rate"
+
+	"github.com/ordersctl/ordersctl/internal/client"
+)
+
+const (
+	// Enough to find a client's mistake by, not enough to fill a disk when
+	// someone sends rubbish at full speed.
+	refusalsPerSecond = 20
+	refusalsBurst     = 100
+)
+
+// refusal is what is kept of a POST that was not accepted.
+type refusal struct {
+	requestID string
+	orderID   string // "" where it can't be read
+	code      int
+	outcome   client.Outcome
+	reason    string
+}
+
+// refusals logs them, at a bounded rate; what it leaves out it counts.
+type refusals struct {
+	logger  *slog.Logger
+	limit   *rate.Limiter
+	skipped atomic.Int64
+}
+
+func newRefusals(log *slog.Logger) *refusals {
+	return &refusals{logger: log, limit: rate.NewLimiter(refusalsPerSecond, refusalsBurst)}
+}
+
+func (r *refusals) log(f refusal) {
+	if !r.limit.Allow() {
+		r.skipped.Add(1)
+		return
+	}
+	r.flush()
+	r.logger.Warn("order refused", "request_id", f.requestID, "order_id", f.orderID, "code", f.code,
+		"outcome", string(f.outcome), "reason", f.reason)
+}
+
+// flush tells how many were left out since the last line.
+func (r *refusals) flush() {
+	if n := r.skipped.Swap(0); n > 0 {
+		r.logger.Warn("more orders refused, not logged one by one", "count", n)
+	}
+}

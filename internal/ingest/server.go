@@ -1,0 +1,279 @@
+// Package ingest is the HTTP edge: it turns POST /order into a record of the
+// topic and answers when Kafka has acknowledged it. Start at [New] and
+// [Server.Run].
+//
+// An answer always says what became of the order (see client.Outcome). The
+// edge does not retry on the client's behalf beyond what the Kafka client does
+// below the acknowledgement, and never drops an order because it looks like
+// another.
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/plugin/kprom"
+	"github.com/valyala/fasthttp"
+
+	"github.com/ordersctl/ordersctl/internal/client"
+	"github.com/ordersctl/ordersctl/internal/order"
+	"github.com/ordersctl/ordersctl/internal/telemetry"
+	"github.com/ordersctl/ordersctl/internal/topic"
+	"github.com/ordersctl/ordersctl/internal/unit"
+)
+
+const (
+	// What may be waiting for Kafka at one time. At 64 KiB an order the second
+	// limit comes first: the memory of a slow broker is bounded by it.
+	maxBufferedRecords = 50_000
+	maxBufferedBytes   = 256 * unit.MiB
+	// A header that is larger is answered 431.
+	maxHeaderBytes = 16 << 10
+	// From the first byte of a request to its last: what a slow link needs for
+	// 64 KiB, many times over.
+	readTimeout = 30 * time.Second
+	idleTimeout = 2 * time.Minute
+)
+
+// Options is what a Server is made of.
+type Options struct {
+	Config
+	Kafka    client.Config
+	Topic    string
+	NewTopic topic.Config // for CreateTopic
+	Rules    order.Rules
+	Registry *prometheus.Registry
+	Log      *slog.Logger
+}
+
+// Server is the HTTP edge.
+type Server struct {
+	opts     Options
+	kafka    *kgo.Client
+	decoder  *order.Decoder
+	log      *slog.Logger
+	metrics  *metrics
+	refusals *refusals
+	listener net.Listener
+	http     *fasthttp.Server
+	info     TopicInfo
+
+	stopping atomic.Bool  // SIGTERM came: not ready
+	closing  atomic.Bool  // the client is being closed: what comes back now is left over
+	left     atomic.Int64 // records that were open when the client was closed
+	records  atomic.Int64 // handed to Kafka, promise outstanding
+	bytes    atomic.Int64
+	lastAck  atomic.Int64 // Unix nanoseconds
+}
+
+// TopicInfo is what was found of the topic at the start.
+type TopicInfo struct {
+	Name       string
+	Partitions int
+	Replicas   int
+	Created    bool
+}
+
+// New reaches Kafka, finds (or, with CreateTopic, makes) the topic and
+// listens; [Server.Run] serves. Errors carry their next step.
+func New(ctx context.Context, opts Options) (*Server, error) {
+	s := &Server{
+		opts:     opts,
+		decoder:  order.NewDecoder(opts.Rules),
+		log:      opts.Log,
+		metrics:  newMetrics(opts.Registry),
+		refusals: newRefusals(opts.Log),
+	}
+	kafkaMetrics := kprom.NewMetrics("ordersctl_kafka", kprom.Registry(opts.Registry))
+	var err error
+	s.kafka, err = client.Dial(ctx, opts.Kafka, opts.Log,
+		kgo.DefaultProduceTopic(opts.Topic),
+		kgo.MaxBufferedRecords(maxBufferedRecords),
+		kgo.MaxBufferedBytes(int(maxBufferedBytes)),
+		kgo.RecordDeliveryTimeout(deliveryTimeout(opts)),
+		kgo.WithHooks(kafkaMetrics),
+	)
+	if err != nil {
+		return nil, err
+	}
+	if s.info, err = s.findTopic(ctx); err != nil {
+		s.kafka.Close()
+		return nil, err
+	}
+	var lc net.ListenConfig
+	s.listener, err = lc.Listen(ctx, "tcp", opts.Listen)
+	if err != nil {
+		s.kafka.Close()
+		return nil, &telemetry.ListenError{Addr: opts.Listen, Setting: "serve.listen (--listen)", Err: err}
+	}
+	s.http = &fasthttp.Server{
+		Handler:                      s.handle,
+		ErrorHandler:                 s.handleBroken,
+		Logger:                       quiet{s.log},
+		NoDefaultServerHeader:        true,
+		NoDefaultContentType:         true,
+		DisablePreParseMultipartForm: true,
+		CloseOnShutdown:              true,
+		MaxRequestBodySize:           int(opts.MaxBody),
+		ReadBufferSize:               maxHeaderBytes,
+		ReadTimeout:                  readTimeout,
+		WriteTimeout:                 readTimeout,
+		IdleTimeout:                  idleTimeout,
+	}
+	return s, nil
+}
+
+// deliveryTimeout ends a record's wait before the handler's own timer does: a
+// record that no request can have carried to a log comes back as not written,
+// where the timer could only say unknown.
+func deliveryTimeout(opts Options) time.Duration {
+	return max(time.Second, min(opts.Kafka.DeliveryTimeout, opts.Timeout*4/5))
+}
+
+func (s *Server) findTopic(ctx context.Context) (TopicInfo, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.opts.Kafka.ConnectTimeout)
+	defer cancel()
+	adm := client.Admin(s.kafka)
+	info := TopicInfo{Name: s.opts.Topic}
+	if s.opts.CreateTopic {
+		created, drift, err := topic.Ensure(ctx, adm, topic.Spec{
+			Name: s.opts.Topic, Partitions: s.opts.NewTopic.Partitions, Replicas: s.opts.NewTopic.Replicas,
+		})
+		if err != nil {
+			return info, client.Explain(err, s.opts.Kafka)
+		}
+		for _, d := range drift {
+			s.log.Warn("topic differs from the configuration", "topic", s.opts.Topic, "setting", d.What, "want", d.Want, "have", d.Have)
+		}
+		info.Created = created
+	}
+	if _, _, err := topic.Exists(ctx, adm, s.opts.Topic); err != nil {
+		return info, client.Explain(err, s.opts.Kafka)
+	}
+	topics, err := adm.ListTopics(ctx, s.opts.Topic)
+	if err != nil {
+		return info, client.Explain(err, s.opts.Kafka)
+	}
+	info.Partitions = len(topics[s.opts.Topic].Partitions)
+	info.Replicas = topics[s.opts.Topic].Partitions.NumReplicas()
+	return info, nil
+}
+
+// Addr is where it listens, the port resolved.
+func (s *Server) Addr() string { return s.listener.Addr().String() }
+
+// Topic is what was found of the topic at the start.
+func (s *Server) Topic() TopicInfo { return s.info }
+
+// Readiness is for /readyz: ready from the first metadata (New made sure of
+// it) until the end begins. That Kafka is away shows in the detail and does
+// not make it unready: a shared outage would take every instance out of
+// service at once, and clients would get nothing where now they get an answer.
+func (s *Server) Readiness() telemetry.Readiness {
+	r := telemetry.Readiness{Ready: !s.stopping.Load(), Detail: map[string]string{
+		"topic":            s.opts.Topic,
+		"buffered_records": fmt.Sprint(s.records.Load()),
+		"last_ack":         "none yet",
+	}}
+	if at := s.lastAck.Load(); at != 0 {
+		r.Detail["last_ack"] = time.Unix(0, at).UTC().Format(time.RFC3339)
+	}
+	if !r.Ready {
+		r.Reason = "draining"
+	}
+	return r
+}
+
+// ErrLeft says that records were open when the time to drain had passed.
+var ErrLeft = errors.New("orders were left without an acknowledgement")
+
+// Close gives up a server that was never run.
+func (s *Server) Close() {
+	_ = s.listener.Close() // nothing was accepted on it
+	s.kafka.Close()
+}
+
+// Run serves until ctx ends and then drains: not ready, a moment for load
+// balancers to notice, no new connections, the requests that are being
+// answered, flush, close. admin answers until the very end. beside, where it
+// is not nil, runs along until ctx ends. The error wraps [ErrLeft] where
+// records were left; each is logged by its event id. Run closes what New
+// opened.
+func (s *Server) Run(ctx context.Context, admin *telemetry.Admin, beside func(context.Context)) error {
+	adminCtx, stopAdmin := context.WithCancel(context.WithoutCancel(ctx))
+	ctx, stop := context.WithCancel(ctx)
+	var along sync.WaitGroup
+	adminErr := make(chan error, 1)
+	along.Go(func() {
+		err := admin.Run(adminCtx)
+		adminErr <- err
+		stop() // without probes and metrics nobody knows how it stands
+	})
+	if beside != nil {
+		along.Go(func() { beside(ctx) })
+	}
+	err := s.run(ctx)
+	stop()
+	stopAdmin()
+	along.Wait()
+	return errors.Join(err, <-adminErr)
+}
+
+func (s *Server) run(ctx context.Context) error {
+	s.metrics.watch(s)
+	served := make(chan error, 1)
+	go func() { served <- s.http.Serve(s.listener) }()
+	var err error
+	select {
+	case err = <-served:
+		err = fmt.Errorf("serve HTTP: %w", err)
+	case <-ctx.Done():
+		err = s.drain(context.WithoutCancel(ctx), served)
+	}
+	s.closing.Store(true)
+	s.kafka.Close()
+	s.refusals.flush()
+	if left := s.left.Load(); left > 0 && err == nil {
+		err = fmt.Errorf("%d %w", left, ErrLeft)
+	}
+	return err
+}
+
+func (s *Server) drain(ctx context.Context, served <-chan error) error {
+	s.stopping.Store(true)
+	s.log.Info("draining", "open_records", s.records.Load(), "delay", s.opts.DrainDelay)
+	select {
+	case <-time.After(s.opts.DrainDelay):
+	case err := <-served:
+		return fmt.Errorf("serve HTTP: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.opts.DrainTimeout)
+	defer cancel()
+	// Requests in progress first, since each may still hand over a record; then
+	// the records.
+	if err := s.http.ShutdownWithContext(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		s.log.Warn("stop the HTTP server", "err", err)
+	}
+	<-served
+	if err := s.kafka.Flush(ctx); err != nil {
+		s.log.Error("not every record was acknowledged in time", "open_records", s.records.Load(), "timeout", s.opts.DrainTimeout)
+	}
+	s.log.Info("drained", "open_records", s.records.Load())
+	return nil
+}
+
+// quiet keeps fasthttp's own lines, which are about single connections that
+// went away, out of the log unless one looks for them.
+type quiet struct{ log *slog.Logger }
+
+func (q quiet) Printf(format string, args ...any) {
+	q.log.Debug("http server", "detail", fmt.Sprintf(format, args...))
+}
