@@ -44,7 +44,7 @@ func Dial(ctx context.Context, cfg Config, log *slog.Logger, opts ...kgo.Opt) (*
 	}
 	pingCtx, cancel := context.WithTimeout(ctx, cfg.ConnectTimeout)
 	defer cancel()
-	if err := cl.Ping(pingCtx); err != nil {
+	if err := ping(pingCtx, cl); err != nil {
 		cl.Close()
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
@@ -52,6 +52,21 @@ func Dial(ctx context.Context, cfg Config, log *slog.Logger, opts ...kgo.Opt) (*
 		return nil, Explain(err, cfg)
 	}
 	return cl, nil
+}
+
+// ping ends with ctx, which the client's own does not while it waits for the
+// first answer on a connection. Closing the client ends that wait.
+func ping(ctx context.Context, cl *kgo.Client) error {
+	done := make(chan error, 1)
+	go func() { done <- cl.Ping(ctx) }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		cl.Close()
+		<-done
+		return ctx.Err()
+	}
 }
 
 // New constructs a client without any contact: acks=all from an idempotent

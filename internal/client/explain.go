@@ -83,6 +83,12 @@ func explainSASL(err error, cfg Config) *Error {
 			Next: "set kafka.sasl.mechanism, username and password",
 			Code: unreachable,
 		}
+	case cfg.SASL.Mechanism != "" && errors.Is(err, io.EOF) && !errors.As(err, &eof):
+		return &Error{
+			Msg:  fmt.Sprintf("broker %s closed the connection while we authenticated as %q (%s)", where(cfg), cfg.SASL.Username, cfg.SASL.Mechanism),
+			Next: "check kafka.sasl.username and its password, and whether this listener asks for SASL",
+			Code: unreachable,
+		}
 	case strings.Contains(err.Error(), "read secret:") || strings.Contains(err.Error(), "OAUTHBEARER token"):
 		return &Error{Msg: err.Error(), Next: "check kafka.sasl.password-file or kafka.sasl.token-file", Code: 2}
 	}
@@ -182,6 +188,13 @@ func explainNetwork(err error, cfg Config) *Error {
 		dns *net.DNSError
 		op  *net.OpError
 	)
+	if cfg.TLS.Enabled && errors.Is(err, context.DeadlineExceeded) {
+		return &Error{
+			Msg:  fmt.Sprintf("no answer from a broker at %s in time", where(cfg)),
+			Next: "check the address, and whether that port speaks TLS (kafka.tls.enabled)",
+			Code: unreachable,
+		}
+	}
 	next := `start a local broker with "ordersctl dev", or name yours with --brokers`
 	switch {
 	case errors.As(err, &dns):

@@ -1,0 +1,8 @@
+# Names for the stages of .ci/run, which is where they are defined: "make race" is ".ci/run race", "make ci" is all.
+STAGES := tools format vet lint tidy build test race fuzz e2e release
+
+.PHONY: ci $(STAGES)
+ci:
+	.ci/run
+$(STAGES):
+	.ci/run $@
