@@ -7,6 +7,6 @@ import (
 	"github.com/ordersctl/ordersctl/internal/commands"
 )
 
-var version string //nolint:gochecknoglobals // set by the linker at a release
+var version string // set by the linker at a release
 
 func main() { os.Exit(commands.Main(version)) }

@@ -47,9 +47,10 @@ type Broker struct {
 }
 
 // Start starts a broker and returns once clients can connect; with a data
-// directory that is after reading all of it. ctx ends the start only: the
-// caller closes the broker. Errors with a next step have a Hint method:
-// [InUseError], [ListenError], [LoadError].
+// directory that is after reading all of it, which nothing interrupts: a ctx
+// that has ended starts nothing, one that ends later is the caller's to answer
+// with Close. Errors with a next step have a Hint method: [InUseError],
+// [ListenError], [LoadError].
 //
 // opts come after our own. One that replaces ListenFn, DataDir or WithLogger
 // takes the guards with it that hang on these; kfake.TLS cannot be combined
@@ -158,7 +159,7 @@ func versions() *kversion.Versions {
 // files before it writes the new ones, so that a kill in between loses the
 // topic. No topic of ours is compacted.
 func (b *Broker) keepRetention(every time.Duration) {
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(context.Background()) //nolint:forbidigo // until Close: the start's context ends earlier
 	b.stopRetention = cancel
 	b.retention.Go(func() {
 		ticker := time.NewTicker(every)

@@ -125,7 +125,7 @@ func (c *conn) warn(msg string, args ...any) {
 
 func (c *conn) hangUp() error {
 	c.refused = true
-	c.Close()
+	_ = c.Close() // the client learns of it either way
 	return errRefused
 }
 
@@ -138,14 +138,14 @@ func (c *conn) answerHTTP() {
 	}
 	// A second is plenty on loopback, and a client that never reads or never
 	// stops sending must not hold the connection for longer.
-	c.SetDeadline(time.Now().Add(time.Second))
+	_ = c.SetDeadline(time.Now().Add(time.Second)) // a closed connection ends the writes below by itself
 	fmt.Fprintf(c.Conn, "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s", len(text), text)
 
 	// Closing with unread bytes resets the connection, and the client then
 	// loses the answer: read what it is still sending.
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
-		half.CloseWrite()
-		io.CopyN(io.Discard, c.in, 1<<20)
+		_ = half.CloseWrite()
+		_, _ = io.CopyN(io.Discard, c.in, 1<<20)
 	}
 }
 

@@ -8,7 +8,9 @@ import (
 	"math"
 	"math/rand/v2"
 	"net"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -113,6 +115,35 @@ func TestGuardPassesWholeFramesAndNothingElse(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// halves is a connection that can be closed for writing alone.
+type halves struct {
+	*chunks
+	answer     bytes.Buffer
+	halfClosed bool
+	unread     int // what was left when it was closed
+}
+
+func (h *halves) Write(p []byte) (int, error) { return h.answer.Write(p) }
+func (h *halves) CloseWrite() error           { h.halfClosed = true; return nil }
+func (h *halves) SetDeadline(time.Time) error { return nil }
+func (h *halves) Close() error                { h.unread = len(h.data); return nil }
+
+func TestHTTPIsReadToItsEndSoThatNoResetEatsTheAnswer(t *testing.T) {
+	request := "POST /orders HTTP/1.1\r\n\r\n" + strings.Repeat("x", 200_000)
+	inner := &halves{chunks: &chunks{data: []byte(request)}, unread: -1}
+	log, _ := newLog(t)
+
+	if _, err := io.ReadAll(newConn(inner, "", log, func() {})); err != errRefused {
+		t.Errorf("read: %v, want %v", err, errRefused)
+	}
+	if !inner.halfClosed || inner.unread != 0 {
+		t.Errorf("half closed %t, %d bytes unread at close; want true, 0", inner.halfClosed, inner.unread)
+	}
+	if !strings.HasPrefix(inner.answer.String(), "HTTP/1.1 400 ") {
+		t.Errorf("answered %q", inner.answer.String())
 	}
 }
 

@@ -43,7 +43,7 @@ func (n *network) listen(_, address string) (net.Listener, error) {
 		return nil, err
 	}
 	if n.host != "localhost" {
-		ln, err := net.Listen("tcp", net.JoinHostPort(n.host, port))
+		ln, err := n.listenTCP(net.JoinHostPort(n.host, port))
 		if err != nil {
 			return nil, &ListenError{Addr: net.JoinHostPort(n.host, port), Err: err}
 		}
@@ -69,22 +69,26 @@ func (n *network) listen(_, address string) (net.Listener, error) {
 // Java may try ::1 first: were it another program's, they would reach that. A
 // machine without ::1 does without.
 func (n *network) listenLocalhost(port string) ([]net.Listener, error) {
-	v4, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", port))
+	v4, err := n.listenTCP(net.JoinHostPort("127.0.0.1", port))
 	if err != nil {
 		return nil, err
 	}
 	_, port, _ = net.SplitHostPort(v4.Addr().String())
-	v6, err := net.Listen("tcp", net.JoinHostPort("::1", port))
+	v6, err := n.listenTCP(net.JoinHostPort("::1", port))
 	switch {
 	case err == nil:
 		return []net.Listener{v4, v6}, nil
 	case errors.Is(err, syscall.EADDRINUSE):
-		v4.Close()
+		_ = v4.Close() // nothing was accepted on it
 		return nil, err
 	default:
 		n.log.Debug("no IPv6 loopback to listen on", slog.Any("err", err))
 		return []net.Listener{v4}, nil
 	}
+}
+
+func (n *network) listenTCP(addr string) (net.Listener, error) {
+	return net.Listen("tcp", addr) //nolint:noctx // kfake asks for the listener and gives no context
 }
 
 // serve merges lns into one listener that is advertised as addr.
@@ -128,7 +132,7 @@ func (n *network) accept(l *listener, ln net.Listener) {
 		select {
 		case l.accepted <- guarded:
 		case <-l.closed:
-			guarded.Close()
+			_ = guarded.Close() // the broker is closing
 			return
 		}
 	}

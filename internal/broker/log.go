@@ -33,7 +33,8 @@ func (l *logger) Logf(level kfake.LogLevel, format string, args ...any) {
 	case kfake.LogLevelWarn:
 		at = slog.LevelWarn
 	}
-	if ctx := context.Background(); l.log.Enabled(ctx, at) {
+	ctx := context.Background() //nolint:forbidigo // kfake gives none, and slog wants one
+	if l.log.Enabled(ctx, at) {
 		l.log.Log(ctx, at, "embedded broker reports", slog.String("report", fmt.Sprintf(format, args...)))
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"hash/crc32"
 	"log/slog"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -38,7 +39,9 @@ const (
 // orders has been taken. The error is explained; the client is the caller's to
 // close.
 func Dial(ctx context.Context, cfg Config, log *slog.Logger, opts ...kgo.Opt) (*kgo.Client, error) {
-	cl, err := New(cfg, log, opts...)
+	var contact atomic.Bool
+	contact.Store(true)
+	cl, err := construct(cfg, slogger{log, &contact}, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -51,6 +54,7 @@ func Dial(ctx context.Context, cfg Config, log *slog.Logger, opts ...kgo.Opt) (*
 		}
 		return nil, Explain(err, cfg)
 	}
+	contact.Store(false)
 	return cl, nil
 }
 
@@ -64,7 +68,7 @@ func ping(ctx context.Context, cl *kgo.Client) error {
 		return err
 	case <-ctx.Done():
 		cl.Close()
-		<-done
+		_ = <-done // it says that we closed the client
 		return ctx.Err()
 	}
 }
@@ -73,6 +77,10 @@ func ping(ctx context.Context, cl *kgo.Client) error {
 // producer, keys placed by cfg.Partitioner. Our options come first, the
 // caller's last, so a caller can override each.
 func New(cfg Config, log *slog.Logger, opts ...kgo.Opt) (*kgo.Client, error) {
+	return construct(cfg, slogger{log, new(atomic.Bool)}, opts)
+}
+
+func construct(cfg Config, log slogger, opts []kgo.Opt) (*kgo.Client, error) {
 	partitioner, err := Partitioner(cfg)
 	if err != nil {
 		return nil, err
@@ -88,7 +96,7 @@ func New(cfg Config, log *slog.Logger, opts ...kgo.Opt) (*kgo.Client, error) {
 	base := []kgo.Opt{
 		kgo.SeedBrokers(brokers...),
 		kgo.ClientID(cfg.ClientID),
-		kgo.WithLogger(slogger{log}),
+		kgo.WithLogger(log),
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.DialTimeout(cfg.ConnectTimeout),
 		kgo.RequestTimeoutOverhead(cfg.RequestTimeout),

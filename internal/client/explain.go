@@ -65,6 +65,12 @@ func explainSASL(err error, cfg Config) *Error {
 			Next: "check kafka.sasl.username and its password (ORDERSCTL_KAFKA_SASL_PASSWORD or kafka.sasl.password-file)",
 			Code: unreachable,
 		}
+	case strings.Contains(err.Error(), "unexpected data in oauth response"):
+		return &Error{
+			Msg:  fmt.Sprintf("broker %s refused the OAUTHBEARER token", where(cfg)),
+			Next: "get a new one: kafka.sasl.token-file is read anew at each connection",
+			Code: unreachable,
+		}
 	case errors.Is(err, kerr.UnsupportedSaslMechanism):
 		return &Error{
 			Msg:  fmt.Sprintf("broker %s does not offer SASL mechanism %s", where(cfg), cfg.SASL.Mechanism),

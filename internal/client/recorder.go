@@ -15,7 +15,7 @@ const (
 	// record holds 64 KiB at most.
 	recorderBytes   = 64 << 10
 	recorderRecords = 64
-	headersOfRecord = 7
+	headersOfRecord = 6 // all of ToRecord's but traceparent, which nobody hands us
 )
 
 // Recorder makes the records that [ToRecord] makes, for millions of them: it
@@ -62,7 +62,7 @@ func (c *Recorder) New(o *order.Order, client string, now time.Time) *kgo.Record
 	r.Key = c.cut(append(c.bytes, o.ID...))
 	r.Value = c.cut(order.Append(c.bytes, o))
 	id := c.cut(c.appendID(c.bytes, now))
-	r.Headers = append(headers,
+	headers = append(headers,
 		kgo.RecordHeader{Key: HeaderContentType, Value: c.contentType},
 		kgo.RecordHeader{Key: HeaderEventID, Value: id},
 		kgo.RecordHeader{Key: HeaderSchemaVersion, Value: c.schema},
@@ -70,6 +70,7 @@ func (c *Recorder) New(o *order.Order, client string, now time.Time) *kgo.Record
 		kgo.RecordHeader{Key: HeaderRequestID, Value: id},
 		kgo.RecordHeader{Key: HeaderClient, Value: c.client},
 	)
+	r.Headers = headers
 	return r
 }
 

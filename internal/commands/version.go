@@ -31,7 +31,7 @@ func readBuild(version string) Build {
 		b.Version = info.Main.Version // go install …@v1.2.3
 	}
 	if b.Version == "" {
-		b.Version = "dev"
+		b.Version = "devel"
 	}
 	return b
 }

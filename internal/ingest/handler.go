@@ -148,6 +148,9 @@ func (s *Server) handleBroken(ctx *fasthttp.RequestCtx, err error) {
 	default:
 		a = refuse(fasthttp.StatusBadRequest, client.NotWritten, "this is not an HTTP/1.1 request that can be read")
 	}
+	if c, ok := ctx.Conn().(*lingering); ok {
+		c.linger.Store(true)
+	}
 	a.write(ctx, requestID)
 	s.metrics.request(routeNone, ctx.Method(), a.code, 0)
 	s.refusals.log(refusal{requestID: requestID, code: a.code, outcome: a.problem.Outcome, reason: a.problem.Detail})

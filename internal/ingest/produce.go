@@ -26,7 +26,8 @@ func (s *Server) produce(r *kgo.Record) answer {
 	size := int64(len(r.Key) + len(r.Value))
 	// Counted here and not left to ErrMaxBuffered, which comes by the promise:
 	// in enqueued mode the answer would be out before it.
-	if s.records.Add(1) > maxBufferedRecords || s.bytes.Add(size) > int64(maxBufferedBytes) {
+	records, bytes := s.records.Add(1), s.bytes.Add(size)
+	if records > maxBufferedRecords || bytes > int64(maxBufferedBytes) {
 		s.release(size)
 		s.metrics.outcome(client.NotWritten)
 		return busy("too many orders are waiting for Kafka")
@@ -37,7 +38,8 @@ func (s *Server) produce(r *kgo.Record) answer {
 	start := time.Now()
 	// Never the request's context: one that is cancelled fails every record
 	// that is buffered for the same partition.
-	s.kafka.TryProduce(context.Background(), r, func(r *kgo.Record, err error) {
+	ctx := context.Background() //nolint:forbidigo // for the reason above
+	s.kafka.TryProduce(ctx, r, func(r *kgo.Record, err error) {
 		s.release(size)
 		s.settle(a, r, err, wait, time.Since(start))
 	})

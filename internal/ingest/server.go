@@ -230,7 +230,7 @@ func (s *Server) Run(ctx context.Context, admin *telemetry.Admin, beside func(co
 func (s *Server) run(ctx context.Context) error {
 	s.metrics.watch(s)
 	served := make(chan error, 1)
-	go func() { served <- s.http.Serve(s.listener) }()
+	go func() { served <- s.http.Serve(lingerer{s.listener}) }()
 	var err error
 	select {
 	case err = <-served:
@@ -262,7 +262,7 @@ func (s *Server) drain(ctx context.Context, served <-chan error) error {
 	if err := s.http.ShutdownWithContext(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		s.log.Warn("stop the HTTP server", "err", err)
 	}
-	<-served
+	_ = <-served // it says that the listener is closed
 	if err := s.kafka.Flush(ctx); err != nil {
 		s.log.Error("not every record was acknowledged in time", "open_records", s.records.Load(), "timeout", s.opts.DrainTimeout)
 	}

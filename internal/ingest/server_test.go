@@ -307,7 +307,7 @@ func TestAnAnswerSaysWhatIsKnownAndNoMore(t *testing.T) {
 func TestAnAcknowledgementAfterTheTimerIsCountedAndTheOrderKept(t *testing.T) {
 	e := start(t, func(o *ingest.Options) { o.Timeout = 2 * time.Second })
 	e.kafka.Cluster().ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
-		e.kafka.Cluster().SleepControl(func() { time.Sleep(3 * time.Second) })
+		e.kafka.Cluster().SleepControl(func() { <-time.After(3 * time.Second) })
 		return nil, nil, false
 	})
 	r := e.mustPost(body("a"))
@@ -323,7 +323,7 @@ func TestAnAcknowledgementAfterTheTimerIsCountedAndTheOrderKept(t *testing.T) {
 func TestAClientThatHangsUpFailsNobodyElse(t *testing.T) {
 	e := start(t, nil)
 	e.kafka.Cluster().ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
-		e.kafka.Cluster().SleepControl(func() { time.Sleep(500 * time.Millisecond) })
+		e.kafka.Cluster().SleepControl(func() { <-time.After(500 * time.Millisecond) })
 		return nil, nil, false
 	})
 	var wg sync.WaitGroup
@@ -478,6 +478,15 @@ func TestWhatIsNoRequestIsRefusedInTheSameForm(t *testing.T) {
 				t.Errorf("the answer names what it runs on: %s", got)
 			}
 		})
+	}
+}
+
+func TestAClientThatSendsFarTooMuchStillGetsItsAnswer(t *testing.T) {
+	e := start(t, nil)
+	for range 20 {
+		if r := e.mustPost(strings.Repeat("x", 4<<20)); r.code != 413 || r.Outcome != "not_written" {
+			t.Fatalf("got %+v", r)
+		}
 	}
 }
 

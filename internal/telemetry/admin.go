@@ -145,7 +145,7 @@ func (a *Admin) Run(ctx context.Context) error {
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
 	err := a.server.Shutdown(stop)
-	<-done
+	_ = <-done // it says that the server is closed
 	if errors.Is(err, context.DeadlineExceeded) {
 		return a.server.Close()
 	}

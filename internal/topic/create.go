@@ -61,24 +61,31 @@ func awaitLeaders(ctx context.Context, adm *kadm.Client, name string, partitions
 	defer cancel()
 	ticker := time.NewTicker(pollInterval)
 	defer ticker.Stop()
-	// Each broker learns of the topic in its own time, and requests go round
-	// the brokers: as many good answers in a row as there are brokers.
-	for good := 0; ; {
-		m, err := adm.Metadata(fresh(ctx), name)
-		switch {
-		case err == nil && ledPartitions(m.Topics[name]) >= partitions && good < len(m.Brokers):
-			good++
-			continue
-		case err == nil && good > 0 && leadersAnswer(ctx, adm, name, partitions):
-			return nil
-		case err != nil && ctx.Err() == nil:
+	for {
+		if known, err := knownWithLeaders(ctx, adm, name, partitions); err != nil && ctx.Err() == nil {
 			return &BrokerError{Op: "wait for the leaders of", Topic: name, Err: err}
+		} else if known && leadersAnswer(ctx, adm, name, partitions) {
+			return nil
 		}
-		good = 0
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
-			return &BrokerError{Op: "wait for the leaders of", Topic: name, Err: context.Cause(ctx)}
+			return &BrokerError{Op: "wait for the leaders of", Topic: name, Err: context.Cause(ctx), Next: fmt.Sprintf("\"ordersctl topic describe %s\" shows which are missing", name)}
+		}
+	}
+}
+
+// knownWithLeaders tells whether the brokers know the topic with a leader for
+// each partition. Each of them learns of it in its own time, and requests go
+// round: as many good answers in a row as there are brokers.
+func knownWithLeaders(ctx context.Context, adm *kadm.Client, name string, partitions int) (bool, error) {
+	for good := 0; ; good++ {
+		m, err := adm.Metadata(fresh(ctx), name)
+		if err != nil || ledPartitions(m.Topics[name]) < partitions {
+			return false, err
+		}
+		if good >= len(m.Brokers) {
+			return true, nil
 		}
 	}
 }

@@ -17,7 +17,7 @@ func ValidateName(name string) error {
 		return errors.New("the topic's name is empty")
 	}
 	if name == "." || name == ".." || len(name) > 249 {
-		return fmt.Errorf("%q can't be a topic's name: 1 to 249 characters, not . or ..", name)
+		return fmt.Errorf("%q can't be a topic's name: it wants 1 to 249 characters, and not only dots", name)
 	}
 	for _, r := range name {
 		if !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '.' || r == '_' || r == '-') {

@@ -2,15 +2,20 @@ package topic
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"golang.org/x/sync/errgroup"
 )
 
-// A partition without a leader answers nothing, and the client library would
-// try for as long as for a record: the others' answers should not wait.
-const leaderlessTimeout = 2 * time.Second
+const (
+	// A partition without a leader answers nothing, and the client library
+	// would try for as long as for a record: the others' answers should not wait.
+	leaderlessTimeout = 2 * time.Second
+	// A leader that hangs is known as one for some seconds more.
+	answerTimeout = 10 * time.Second
+)
 
 // span is a partition's log, from its first offset to the next one to be
 // written.
@@ -18,15 +23,20 @@ type span struct{ start, end int64 }
 
 func (s span) records() int64 { return s.end - s.start }
 
-// spans lists the log of each partition that could be asked. Partitions that
-// have no leader are missing in it; any other failure is an error.
+// spans lists the log of each partition that answers; it is an error only where
+// none of them does.
 func spans(ctx context.Context, adm *kadm.Client, d kadm.TopicDetail) (map[int32]span, error) {
-	starts, err := listOffsets(ctx, d, adm.ListStartOffsets)
-	if err != nil {
-		return nil, err
-	}
-	ends, err := listOffsets(ctx, d, adm.ListEndOffsets)
-	if err != nil {
+	var starts, ends map[int32]int64
+	var both errgroup.Group // a leader that hangs is waited for once, not twice
+	both.Go(func() (err error) {
+		starts, err = listOffsets(ctx, d, adm.ListStartOffsets)
+		return err
+	})
+	both.Go(func() (err error) {
+		ends, err = listOffsets(ctx, d, adm.ListEndOffsets)
+		return err
+	})
+	if err := both.Wait(); err != nil {
 		return nil, err
 	}
 	all := map[int32]span{}
@@ -44,10 +54,17 @@ func fullSpans(ctx context.Context, adm *kadm.Client, d kadm.TopicDetail) (map[i
 	if err != nil {
 		return nil, err
 	}
-	for p := range d.Partitions {
+	var silent []int32
+	for _, p := range d.Partitions.Numbers() {
 		if _, ok := all[p]; !ok {
-			return nil, &BrokerError{Op: "list the offsets of", Topic: d.Topic, Err: errors.New("not every partition has a leader"),
-				Next: "\"ordersctl topic describe " + d.Topic + "\" shows which brokers are missing"}
+			silent = append(silent, p)
+		}
+	}
+	if len(silent) > 0 {
+		return nil, &BrokerError{
+			Op: "list the offsets of", Topic: d.Topic,
+			Err:  fmt.Errorf("no answer for partition %s of %d", JoinIDs(silent), len(d.Partitions)),
+			Next: fmt.Sprintf("\"ordersctl topic describe %s\" shows which brokers are missing", d.Topic),
 		}
 	}
 	return all, nil
@@ -61,25 +78,23 @@ func listOffsets(ctx context.Context, d kadm.TopicDetail, list lister) (map[int3
 	if led == 0 {
 		return nil, nil
 	}
+	timeout := answerTimeout
 	if led < len(d.Partitions) {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, leaderlessTimeout)
-		defer cancel()
+		timeout = leaderlessTimeout
 	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
 	listed, err := list(ctx, d.Topic)
-	var shards *kadm.ShardErrors
-	if err != nil && !(errors.As(err, &shards) && !shards.AllFailed) {
-		return nil, &BrokerError{Op: "list the offsets of", Topic: d.Topic, Err: err}
-	}
 	offsets := map[int32]int64{}
 	for p, o := range listed[d.Topic] {
-		if o.Err == nil && o.Offset >= 0 {
+		switch {
+		case o.Err == nil && o.Offset >= 0:
 			offsets[p] = o.Offset
-		} else if led == len(d.Partitions) && o.Err != nil {
-			err = errors.Join(err, o.Err)
+		case o.Err != nil && err == nil:
+			err = o.Err
 		}
 	}
-	if led == len(d.Partitions) && len(offsets) < led && err != nil {
+	if len(offsets) == 0 && err != nil {
 		return nil, &BrokerError{Op: "list the offsets of", Topic: d.Topic, Err: err}
 	}
 	return offsets, nil

@@ -37,7 +37,7 @@ func problems(d *Description) []string {
 
 func severity(problem string) int {
 	switch {
-	case strings.HasPrefix(problem, "offline"):
+	case strings.HasPrefix(problem, "offline"), strings.HasPrefix(problem, "no answer"):
 		return 0
 	case strings.HasPrefix(problem, "below"):
 		return 1
@@ -51,6 +51,8 @@ func trouble(p Partition, minISR *int64) string {
 	switch {
 	case p.Leader == nil:
 		return fmt.Sprintf("offline: %%P without a leader, nothing can be written or read there; replicas on %s", brokers(p.Replicas))
+	case p.EndOffset == nil:
+		return fmt.Sprintf("no answer: the leader of %%P, broker %d, can't be reached or did not answer in time", *p.Leader)
 	case len(missing) == 0:
 		return ""
 	}

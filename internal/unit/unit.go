@@ -19,7 +19,7 @@ const (
 	GiB Size = 1 << 30
 )
 
-var sizeUnits = []struct { //nolint:gochecknoglobals // a constant table
+var sizeUnits = []struct { //nolint:gochecknoglobals // a table that nobody changes
 	suffix string
 	bytes  Size
 }{

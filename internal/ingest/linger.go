@@ -1,0 +1,42 @@
+package ingest
+
+import (
+	"io"
+	"net"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// How long and how much a client may go on sending after it was refused.
+	lingerTime  = 2 * time.Second
+	lingerBytes = 16 << 20
+)
+
+// lingerer makes connections that can be closed without losing the answer.
+type lingerer struct{ net.Listener }
+
+func (l lingerer) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &lingering{Conn: c}, nil
+}
+
+// lingering reads on before it closes, where the request was refused before
+// it was read whole. Closed at once, the unread rest makes the kernel send a
+// reset, and the client loses the 413 that it was sent (RFC 9112 9.6).
+type lingering struct {
+	net.Conn
+	linger atomic.Bool
+}
+
+func (c *lingering) Close() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok && c.linger.Load() && half.CloseWrite() == nil {
+		if c.SetReadDeadline(time.Now().Add(lingerTime)) == nil {
+			_, _ = io.CopyN(io.Discard, c.Conn, lingerBytes) // whatever ends it, the connection is closed next
+		}
+	}
+	return c.Conn.Close()
+}
