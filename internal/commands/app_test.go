@@ -1,0 +1,123 @@
+package commands
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/ordersctl/ordersctl/internal/config"
+)
+
+func TestExitCodesRideOnErrors(t *testing.T) {
+	stopped, cancel := context.WithCancel(t.Context())
+	cancel()
+	for name, c := range map[string]struct {
+		ctx  context.Context
+		err  error
+		want int
+	}{
+		"a plain error":                   {t.Context(), errors.New("x"), 1},
+		"usage":                           {t.Context(), usageError("", "x"), 2},
+		"wrapped usage":                   {t.Context(), fmt.Errorf("y: %w", usageError("", "x")), 2},
+		"items that failed":               {t.Context(), &doneError{exitFailed}, 1},
+		"an interrupted command":          {stopped, fmt.Errorf("send: %w", context.Canceled), 130},
+		"cancelled, but not by a signal":  {t.Context(), context.Canceled, 1},
+		"a reader that went away":         {t.Context(), &writeError{syscall.EPIPE}, 0},
+		"a configuration that is not one": {t.Context(), &config.Error{Msg: "x"}, 2},
+	} {
+		if got := exitCode(c.ctx, c.err); got != c.want {
+			t.Errorf("%s: %d, want %d", name, got, c.want)
+		}
+	}
+}
+
+type writeError struct{ err error }
+
+func (e *writeError) Error() string { return e.err.Error() }
+func (e *writeError) Unwrap() error { return e.err }
+
+func TestErrorsAreOneLineAndTheHintAnother(t *testing.T) {
+	var out bytes.Buffer
+	printError(&out, usageError("do this\nthen that", "line one\nline two"))
+	if got, want := out.String(), "error: line one line two\nhint: do this then that\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestDestructionIsConfirmed(t *testing.T) {
+	for name, c := range map[string]struct {
+		protected, tty, yes bool
+		typed, named        string
+		ok                  bool
+	}{
+		"y on a terminal":                        {tty: true, typed: "y\n", ok: true},
+		"Enter on a terminal is No":              {tty: true, typed: "\n"},
+		"end of input is No":                     {tty: true},
+		"--yes asks nothing":                     {yes: true, ok: true},
+		"off a terminal nobody can be asked":     {typed: "y\n"},
+		"protected: y is not enough":             {protected: true, tty: true, typed: "y\n"},
+		"protected: the name is":                 {protected: true, tty: true, typed: "orders\n", ok: true},
+		"protected: --yes is not enough":         {protected: true, yes: true},
+		"protected: --confirm with the name is":  {protected: true, named: "orders", ok: true},
+		"protected: --confirm with another name": {protected: true, named: "order"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			app := &App{IO: IO{In: strings.NewReader(c.typed), Out: io.Discard, Err: io.Discard, InTTY: c.tty}}
+			l := &config.Loaded{Context: "prod"}
+			l.Protected = c.protected
+			if err := app.confirm(l, "delete topic orders?", "orders", c.yes, c.named); (err == nil) != c.ok {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+func TestEveryCommandHelpsAndShowsHow(t *testing.T) {
+	var out bytes.Buffer
+	app := &App{IO: IO{In: strings.NewReader(""), Out: &out, Err: &out}}
+	root := newRoot(app)
+	for _, cmd := range root.Commands() {
+		if cmd.Name() == "help" || cmd.Name() == "completion" {
+			continue
+		}
+		for _, c := range append(cmd.Commands(), cmd) {
+			if c.Short == "" || strings.HasSuffix(c.Short, ".") || c.Example == "" {
+				t.Errorf("%s: Short %q, Example %q", c.CommandPath(), c.Short, c.Example)
+			}
+			for line := range strings.Lines(c.Example) {
+				if !strings.Contains(line, "ordersctl") && !strings.HasPrefix(strings.TrimSpace(line), "#") {
+					t.Errorf("%s: example %q is not a command line", c.CommandPath(), line)
+				}
+			}
+		}
+	}
+}
+
+func TestNoTextMovesTheCursor(t *testing.T) {
+	for in, want := range map[string]string{
+		"plain":        "plain",
+		"käse":         "käse",
+		"a\x1b[2Jb":    `a\x1b[2Jb`,
+		"a\nb\t":       `a\nb\t`,
+		"bad\xff":      `bad\xff`,
+		"say \"hi\"\r": `say "hi"\r`,
+		"c1\u009b":     `c1\u009b`,
+	} {
+		if got := printable(in); got != want {
+			t.Errorf("printable(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestThousands(t *testing.T) {
+	for n, want := range map[int64]string{0: "0", 999: "999", 1000: "1,000", 4118204: "4,118,204", -1234: "-1,234"} {
+		if got := thousands(n); got != want {
+			t.Errorf("thousands(%d) = %q, want %q", n, got, want)
+		}
+	}
+}
