@@ -1,6 +1,370 @@
 package commands
 
-import "github.com/spf13/cobra"
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
 
-// Placeholder so that the package builds; the real file replaces this one.
-func newSend(app *App, _ any) *cobra.Command { return &cobra.Command{Use: "send"} }
+	"github.com/spf13/cobra"
+
+	"github.com/ordersctl/ordersctl/internal/client"
+	"github.com/ordersctl/ordersctl/internal/config"
+	"github.com/ordersctl/ordersctl/internal/order"
+	"github.com/ordersctl/ordersctl/internal/send"
+	"github.com/ordersctl/ordersctl/internal/topic"
+	"github.com/ordersctl/ordersctl/internal/unit"
+)
+
+const toKafka = "kafka"
+
+type sendOptions struct {
+	app    *App
+	loaded *config.Loaded
+
+	files   []string
+	one     send.Draft // where oneSet
+	oneSet  bool
+	count   int64
+	seed    uint64
+	seedSet bool
+	keys    int
+
+	to          string
+	connections int
+	rate        unit.Rate
+	rejects     string
+	dryRun      bool
+	confirm     string
+	output      string
+	piped       bool // the files are what came by a pipe without being named
+}
+
+// sendFlagsOfOne are the flags that describe a single order.
+func sendFlagsOfOne() []string { return []string{"id", "user", "total", "status", "timestamp"} }
+
+func newSend(app *App, runF func(context.Context, *sendOptions) error) *cobra.Command {
+	opts := &sendOptions{app: app}
+	if runF == nil {
+		runF = runSend
+	}
+	cmd := &cobra.Command{
+		Use:   "send [FILE...]",
+		Short: "Send orders to Kafka or over HTTP",
+		Long: `Send orders to Kafka (--to kafka, the default) or to an HTTP endpoint (--to URL).
+
+They come from one of:
+  flags      one order: --total, and where they matter --id --user --status --timestamp
+  files      one order a line (NDJSON) or a JSON array, gzip or not; - is the standard
+             input, which is also read where nothing is named and it is a pipe
+  --count N  made-up ones; the same --seed and --keys make the same orders
+
+A line that "ordersctl tail -f json" printed counts as the order in its value: the
+record keeps its headers and so its event id (over HTTP only the order is sent). It
+is told from an order by its keys "partition" and "value".
+
+What is not an order is named with its place and every fault, its text goes to
+--rejects, the others are sent, and the exit code is 1; it is 0 only when every order
+was acknowledged. Orders of one id keep their order; over HTTP the next one of an id
+is posted when the one before it was answered. An order that failed does not hold
+back the later ones of its id.
+
+What is not acknowledged is either not_written or unknown. Over HTTP the former is
+tried again for a while where the server allows it; what is unknown may be in the
+topic and is never sent twice. Ctrl-C stops reading, waits up to ` + send.DrainTimeout.String() + ` for answers and
+tells where to go on. -o json prints one receipt a line as the answers come in, in
+order within an id.`,
+		Example: `  ordersctl send --total 149.99
+  ordersctl send --id order-001 --user u1 --total 149.99 --status paid
+  ordersctl send orders.ndjson --rejects bad.ndjson
+  ordersctl send --count 10000 --seed 7 --rate 500 --to http://localhost:8080/order
+  ordersctl tail -o start -n 100 -f json | ordersctl send -t orders-copy -`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			opts.files = args
+			if err := opts.complete(cmd); err != nil {
+				return err
+			}
+			l, err := app.Load(cmd)
+			if err != nil {
+				return err
+			}
+			opts.loaded = l
+			return runF(cmd.Context(), opts)
+		},
+	}
+	fs := cmd.Flags()
+	fs.StringVar(&opts.one.ID, "id", "", "order id (default: a new one)")
+	fs.StringVar(&opts.one.User, "user", "u-cli", "user id")
+	fs.StringVar(&opts.one.Total, "total", "", "total, an exact decimal such as 149.99")
+	fs.StringVar(&opts.one.Status, "status", "pending", "status")
+	fs.StringVar(&opts.one.Timestamp, "timestamp", "", "when the order was made, RFC 3339 (default: now)")
+	fs.Int64Var(&opts.count, "count", 0, "make up this many orders")
+	fs.Uint64Var(&opts.seed, "seed", 0, "seed of --count (default: one by chance, told on stderr)")
+	fs.IntVar(&opts.keys, "keys", 0, "order ids of --count, each as likely as the others (default: a new one each)")
+	fs.StringVar(&opts.to, "to", toKafka, "kafka, or the URL of an endpoint")
+	fs.IntVar(&opts.connections, "connections", send.DefaultConnections, "connections of --to URL")
+	fs.Var(&opts.rate, "rate", "orders per second, evenly: 500, 5k (default: as fast as they are taken)")
+	fs.StringVar(&opts.rejects, "rejects", "", "write what is not an order to this file, one a line; it is overwritten")
+	fs.BoolVar(&opts.dryRun, "dry-run", false, "read and check everything, send nothing")
+	fs.StringVar(&opts.confirm, "confirm", "", "the topic's name, for --count in a protected context")
+	addTopicFlag(cmd)
+	addOutputFlag(cmd, &opts.output, "text", "json")
+	return cmd
+}
+
+// complete checks what the flags say together.
+func (o *sendOptions) complete(cmd *cobra.Command) error {
+	fs := cmd.Flags()
+	o.oneSet = slices.ContainsFunc(sendFlagsOfOne(), fs.Changed)
+	o.seedSet = fs.Changed("seed")
+	if !fs.Changed("id") {
+		o.one.ID = send.NewOrderID()
+	}
+	if !fs.Changed("timestamp") {
+		o.one.Timestamp = send.FormatTimestamp(o.app.now())
+	}
+	if err := checkOutput(o.output, "text", "json"); err != nil {
+		return err
+	}
+	if err := o.completeSource(cmd); err != nil {
+		return err
+	}
+	switch {
+	case o.to == toKafka && fs.Changed("connections"):
+		return usageError("", "--connections is for --to URL")
+	case o.to != toKafka && fs.Changed("topic"):
+		return usageError("", "--topic is for --to kafka: an endpoint has its own topic")
+	case o.connections < 1 || o.connections > 10_000:
+		return usageError("", "--connections %d is not between 1 and 10000", o.connections)
+	case o.to == toKafka:
+		return nil
+	}
+	to, err := orderURL(o.to)
+	o.to = to
+	return err
+}
+
+func (o *sendOptions) completeSource(cmd *cobra.Command) error {
+	fs := cmd.Flags()
+	counted := fs.Changed("count")
+	given := 0
+	for _, is := range []bool{o.oneSet, len(o.files) > 0, counted} {
+		if is {
+			given++
+		}
+	}
+	stdins := len(o.files) - len(slices.DeleteFunc(slices.Clone(o.files), func(f string) bool { return f == send.Stdin }))
+	switch {
+	case given > 1:
+		return usageError("", "orders come from flags, from files or from --count: give one of them")
+	case given == 0 && o.app.InTTY:
+		return noOrders(cmd)
+	case o.oneSet && o.one.Total == "":
+		return usageError("add what the order costs, such as --total 149.99", "--total is missing")
+	case counted && o.count < 1:
+		return usageError("", "--count %d is not 1 or more", o.count)
+	case !counted && (o.seedSet || fs.Changed("keys")):
+		return usageError("add --count N", "--seed and --keys are for --count")
+	case o.keys < 0:
+		return usageError("", "--keys %d is negative", o.keys)
+	case o.oneSet && o.rejects != "":
+		return usageError("", "--rejects is for files")
+	case stdins > 1:
+		return usageError("", "- is the standard input and can be read once")
+	}
+	if given == 0 {
+		o.files, o.piped = []string{send.Stdin}, true
+	}
+	return nil
+}
+
+func noOrders(cmd *cobra.Command) error {
+	return usageError(seeHelp(cmd), "no orders given: name one by flags (--total 149.99), files or - for the standard input (orders.ndjson), or --count N for made-up ones")
+}
+
+// orderURL completes an endpoint as people write it.
+func orderURL(s string) (string, error) {
+	u, err := url.Parse(s)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		hint := "such as http://localhost:8080/order"
+		if !strings.Contains(s, "://") && strings.ContainsAny(s, ":.") {
+			hint = fmt.Sprintf("did you mean http://%s?", s)
+		}
+		return "", usageError(hint, "--to %q is neither kafka nor the URL of an endpoint", s)
+	}
+	if u.Path == "" || u.Path == "/" {
+		u.Path = "/order"
+	}
+	return u.String(), nil
+}
+
+func runSend(ctx context.Context, opts *sendOptions) (err error) {
+	if opts.count > 0 && !opts.dryRun && opts.loaded.Protected {
+		name := opts.loaded.Topic
+		if err := opts.app.confirm(opts.loaded, fmt.Sprintf("send %s made-up orders to %s?", thousands(opts.count), opts.where()), name, false, opts.confirm); err != nil {
+			return err
+		}
+	}
+	// Looked at before any contact: a flag's or a file's fault needs no broker.
+	in, err := opts.source(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, in.close()) }()
+	to, closeTarget, err := opts.target(ctx)
+	if err != nil {
+		return err
+	}
+	defer closeTarget()
+	if err := in.openRejects(opts); err != nil {
+		return err
+	}
+	return opts.send(ctx, in, to)
+}
+
+// send runs it and says how it went.
+func (o *sendOptions) send(ctx context.Context, in *sendInput, to send.Target) error {
+	talk := newSendTalk(o, in)
+	run := send.Options{
+		Rate:        o.rate,
+		Window:      send.KafkaWindow,
+		Patience:    o.loaded.Kafka.DeliveryTimeout + 2*o.loaded.Kafka.RequestTimeout,
+		Report:      talk.report,
+		ReportAcked: o.output == "json" || o.oneSet,
+		Tick:        talk.tick,
+	}
+	if o.to != toKafka {
+		run.Window = send.HTTPWindow(o.connections)
+	}
+	if o.dryRun {
+		run.Rate = 0
+	}
+	sum, err := send.Run(ctx, in, to, run)
+	return talk.end(ctx, sum, err)
+}
+
+// target connects, and looks whether there is a topic, before anything is
+// read.
+func (o *sendOptions) target(ctx context.Context) (send.Target, func(), error) {
+	l := o.loaded
+	switch {
+	case o.dryRun:
+		return send.Nowhere{}, func() {}, nil
+	case o.to != toKafka:
+		h, err := send.DialHTTP(ctx, send.HTTPConfig{
+			URL: o.to, Connections: o.connections,
+			ConnectTimeout: l.Kafka.ConnectTimeout, RetryFor: l.Kafka.DeliveryTimeout,
+		})
+		if err != nil {
+			return nil, nil, err
+		}
+		return h, h.Close, nil
+	}
+	cl, err := o.app.Dial(ctx, l, send.KafkaOpts()...)
+	if err != nil {
+		return nil, nil, err
+	}
+	if _, _, err := topic.Exists(ctx, client.Admin(cl), l.Topic); err != nil {
+		cl.Close()
+		return nil, nil, client.Explain(err, l.Kafka)
+	}
+	k := send.NewKafka(cl, l.Kafka, l.Topic, o.output == "json" || o.oneSet)
+	return k, func() { k.Close(); cl.Close() }, nil
+}
+
+// where is the target in words.
+func (o *sendOptions) where() string {
+	if o.to == toKafka {
+		return "topic " + o.loaded.Topic
+	}
+	return o.to
+}
+
+// sendInput is a source and the file for what it rejects.
+type sendInput struct {
+	send.Source
+	files   *send.Files // nil where no file is read
+	rejects *rejectsFile
+	seed    uint64
+}
+
+func (o *sendOptions) source(ctx context.Context) (*sendInput, error) {
+	in := &sendInput{rejects: &rejectsFile{}}
+	rules := o.loaded.Order
+	switch {
+	case o.oneSet:
+		one, err := o.one.Order(rules)
+		if err != nil {
+			return nil, usageError("", "not an order: %w", err)
+		}
+		in.Source = &send.One{Order: one}
+	case o.count > 0:
+		if in.seed = o.seed; !o.seedSet {
+			in.seed = uint64(rand.Uint32())
+		}
+		in.Source = send.NewGenerated(o.count, order.GeneratorOptions{Seed: in.seed, Keys: o.keys, Statuses: rules.Statuses})
+	default:
+		files, err := send.OpenFiles(ctx, o.files, o.app.In, order.NewDecoder(rules), in.rejects)
+		if err != nil {
+			return nil, err
+		}
+		in.Source, in.files = files, files
+	}
+	return in, nil
+}
+
+func (in *sendInput) openRejects(o *sendOptions) error {
+	if o.rejects == "" {
+		return nil
+	}
+	if here, err := os.Stat(o.rejects); err == nil {
+		for _, name := range o.files {
+			if there, err := os.Stat(name); err == nil && os.SameFile(here, there) {
+				return usageError("name another file", "--rejects %s is read from: it would be overwritten", o.rejects)
+			}
+		}
+	}
+	f, err := os.Create(o.rejects)
+	if err != nil {
+		return fmt.Errorf("write rejects: %w", err)
+	}
+	in.rejects.file, in.rejects.buf = f, bufio.NewWriter(f)
+	return nil
+}
+
+func (in *sendInput) close() error {
+	var err error
+	if in.files != nil {
+		err = in.files.Close()
+	}
+	return errors.Join(err, in.rejects.close())
+}
+
+// rejectsFile drops everything until it has a file.
+type rejectsFile struct {
+	file io.Closer
+	buf  *bufio.Writer
+}
+
+func (r *rejectsFile) Write(p []byte) (int, error) {
+	if r.buf == nil {
+		return len(p), nil
+	}
+	return r.buf.Write(p)
+}
+
+func (r *rejectsFile) close() error {
+	if r.file == nil {
+		return nil
+	}
+	if err := errors.Join(r.buf.Flush(), r.file.Close()); err != nil {
+		return fmt.Errorf("write rejects: %w", err)
+	}
+	return nil
+}
