@@ -200,10 +200,10 @@ func ensureTopic(ctx context.Context, opts *topicCreateOptions, c cluster, s top
 func driftHint(name string, drift []topic.Drift) string {
 	cmd, rest := "", ""
 	for _, d := range drift {
-		switch {
-		case d.What == "replicas":
+		switch d.What {
+		case "replicas":
 			rest = "replicas are moved by Kafka's kafka-reassign-partitions.sh"
-		case d.What == "partitions":
+		case "partitions":
 			var want, have int
 			_, _ = fmt.Sscan(d.Want, &want) // ours, they are numbers
 			_, _ = fmt.Sscan(d.Have, &have)

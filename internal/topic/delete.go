@@ -57,7 +57,7 @@ func Delete(ctx context.Context, adm *kadm.Client, names ...string) map[string]e
 		case err != nil:
 			failed[name] = &BrokerError{Op: "delete", Topic: name, Err: err}
 		case !ok:
-			failed[name] = &BrokerError{Op: "delete", Topic: name, Err: errors.New("the broker did not answer for it")}
+			failed[name] = &BrokerError{Op: "delete", Topic: name, Err: errNoAnswer}
 		case r.Err != nil:
 			failed[name] = deleteError(name, r)
 		}

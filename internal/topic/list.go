@@ -86,13 +86,18 @@ func countRecords(ctx context.Context, adm *kadm.Client, topics kadm.TopicDetail
 	if len(names) == 0 {
 		return counts, nil // without a name kadm would ask for all
 	}
-	starts, err := adm.ListStartOffsets(ctx, names...)
-	if err != nil && len(starts) == 0 {
+	bounded, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	starts, err := adm.ListStartOffsets(bounded, names...)
+	if isFinal(err) {
 		return nil, err
 	}
-	ends, err := adm.ListEndOffsets(ctx, names...)
-	if err != nil && len(ends) == 0 {
+	ends, err := adm.ListEndOffsets(bounded, names...)
+	if isFinal(err) {
 		return nil, err
+	}
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
 	}
 	for _, name := range names {
 		counts[name] = map[int32]int64{}

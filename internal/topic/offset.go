@@ -2,10 +2,12 @@ package topic
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -15,6 +17,9 @@ const (
 	leaderlessTimeout = 2 * time.Second
 	// A leader that hangs is known as one for some seconds more.
 	answerTimeout = 10 * time.Second
+	// While leaders change, partitions refuse for a moment: an election takes
+	// well under a second, and the new leader answers with its first follower.
+	electionTimeout = 2 * time.Second
 )
 
 // span is a partition's log, from its first offset to the next one to be
@@ -23,8 +28,7 @@ type span struct{ start, end int64 }
 
 func (s span) records() int64 { return s.end - s.start }
 
-// spans lists the log of each partition that answers; it is an error only where
-// none of them does.
+// spans lists the log of each partition that answers; only a refusal is an error.
 func spans(ctx context.Context, adm *kadm.Client, d kadm.TopicDetail) (map[int32]span, error) {
 	var starts, ends map[int32]int64
 	var both errgroup.Group // a leader that hangs is waited for once, not twice
@@ -72,30 +76,50 @@ func fullSpans(ctx context.Context, adm *kadm.Client, d kadm.TopicDetail) (map[i
 
 type lister func(ctx context.Context, topics ...string) (kadm.ListedOffsets, error)
 
-// listOffsets gives the offset of each partition that answers.
+// listOffsets gives the offset of each partition that answers. Those that don't
+// are asked again for as long as an election takes.
 func listOffsets(ctx context.Context, d kadm.TopicDetail, list lister) (map[int32]int64, error) {
+	offsets := map[int32]int64{}
 	led := ledPartitions(d)
 	if led == 0 {
-		return nil, nil
+		return offsets, nil
 	}
 	timeout := answerTimeout
 	if led < len(d.Partitions) {
 		timeout = leaderlessTimeout
 	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	bounded, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	listed, err := list(ctx, d.Topic)
-	offsets := map[int32]int64{}
-	for p, o := range listed[d.Topic] {
+	for began := time.Now(); ; {
+		listed, err := list(bounded, d.Topic)
+		for p, o := range listed[d.Topic] {
+			if o.Err == nil && o.Offset >= 0 {
+				offsets[p] = o.Offset
+			} else if err == nil {
+				err = o.Err
+			}
+		}
 		switch {
-		case o.Err == nil && o.Offset >= 0:
-			offsets[p] = o.Offset
-		case o.Err != nil && err == nil:
-			err = o.Err
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		case len(offsets) >= led:
+			return offsets, nil
+		case isFinal(err):
+			return nil, &BrokerError{Op: "list the offsets of", Topic: d.Topic, Err: err}
+		case time.Since(began) >= electionTimeout:
+			return offsets, nil
+		}
+		select {
+		case <-time.After(pollInterval):
+		case <-bounded.Done():
+			return offsets, ctx.Err()
 		}
 	}
-	if len(offsets) == 0 && err != nil {
-		return nil, &BrokerError{Op: "list the offsets of", Topic: d.Topic, Err: err}
-	}
-	return offsets, nil
+}
+
+// isFinal tells a broker's refusal, such as a missing permission, from what a
+// change of leaders brings with it.
+func isFinal(err error) bool {
+	var refusal *kerr.Error
+	return errors.As(err, &refusal) && !refusal.Retriable
 }

@@ -1,9 +1,11 @@
 package topic
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -111,18 +113,8 @@ type PurgeError struct {
 }
 
 func (e *PurgeError) Error() string {
-	var parts []int32
-	var first error
-	for p := range e.Failed {
-		parts = append(parts, p)
-	}
-	slices.Sort(parts)
-	for _, p := range parts {
-		if first == nil {
-			first = e.Failed[p]
-		}
-	}
-	return fmt.Sprintf("purge topic %s: partition %s of %d not purged: %v", e.Topic, JoinIDs(parts), e.Of, first)
+	parts := slices.Sorted(maps.Keys(e.Failed))
+	return fmt.Sprintf("purge topic %s: partition %s of %d not purged: %v", e.Topic, JoinIDs(parts), e.Of, e.Failed[parts[0]])
 }
 
 // Unwrap gives the causes.
@@ -141,6 +133,8 @@ func (e *PurgeError) Hint() string {
 	}
 	return "run it again: what is purged stays so"
 }
+
+var errNoAnswer = errors.New("the broker did not answer for it")
 
 // Apply deletes the records, and tells how many went also where some
 // partitions failed.
@@ -168,7 +162,7 @@ func (p *Purge) Apply(ctx context.Context, adm *kadm.Client) (int64, error) {
 		r, ok := rs.Lookup(p.Topic, part.Partition)
 		switch {
 		case !ok:
-			failed.Failed[part.Partition] = cmpErr(err)
+			failed.Failed[part.Partition] = cmp.Or(err, errNoAnswer)
 		case r.Err != nil:
 			failed.Failed[part.Partition] = r.Err
 		default:
@@ -179,11 +173,4 @@ func (p *Purge) Apply(ctx context.Context, adm *kadm.Client) (int64, error) {
 		return gone, failed
 	}
 	return gone, nil
-}
-
-func cmpErr(err error) error {
-	if err == nil {
-		return errors.New("the broker did not answer for it")
-	}
-	return err
 }
