@@ -219,6 +219,12 @@ func (t *Tail) mark() {
 // arrive notices the end of the log, or of the range, once every partition is
 // there; done tells that this was all.
 func (t *Tail) arrive() (done bool) {
+	if t.opts.Group != "" && !t.caughtUp {
+		// Where a group's reading ends is not known; its silence counts from when
+		// it has partitions.
+		t.caughtUp, t.lastPrint = t.joined.Load(), time.Now()
+		return false
+	}
 	if t.caughtUp || !t.allReached() {
 		return false
 	}
@@ -233,20 +239,21 @@ func (t *Tail) idle(ctx context.Context) error {
 	if t.opts.Gone != nil && t.opts.Gone() {
 		return errGone
 	}
-	if !t.caughtUp {
+	if !t.caughtUp && t.opts.Group == "" {
 		t.probe(ctx)
 	}
 	return nil
 }
 
-// deadline is when Timeout has passed without a record to print. The time that
-// it takes to get to the end of the log does not count, as long as records come.
+// deadline is when Timeout has passed without a record to print. What it takes
+// to get to the end of the log does not count, unless nothing comes at all: a
+// short timeout must not cut off what is there on a slow machine.
 func (t *Tail) deadline() time.Time {
-	since := t.lastFetch
-	if t.caughtUp || since.Before(t.lastPrint) {
-		since = t.lastPrint
+	const patience = 10 * time.Second // as long as a broker may take for one answer
+	if !t.caughtUp {
+		return t.lastFetch.Add(max(t.opts.Timeout, patience))
 	}
-	return since.Add(t.opts.Timeout)
+	return t.lastPrint.Add(t.opts.Timeout)
 }
 
 func (t *Tail) timedOut() error {

@@ -11,6 +11,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -69,6 +70,7 @@ type Tail struct {
 	buf []byte
 
 	count      counts
+	joined     atomic.Bool // the group has given us partitions
 	caughtUp   bool
 	lastPrint  time.Time // or when the end was reached, if that was later
 	lastFetch  time.Time
@@ -136,6 +138,7 @@ func (t *Tail) ClientOptions() []kgo.Opt {
 			kgo.ConsumerGroup(t.opts.Group),
 			kgo.ConsumeTopics(t.opts.Topic),
 			kgo.ConsumeResetOffset(groupStart(t.opts.Range.From)),
+			kgo.OnPartitionsAssigned(func(context.Context, *kgo.Client, map[string][]int32) { t.joined.Store(true) }),
 			kgo.AutoCommitMarks(),
 			// A kill between two commits shows this much again.
 			kgo.AutoCommitInterval(time.Second),
@@ -191,9 +194,7 @@ func (t *Tail) run(ctx context.Context) error {
 			return end(err)
 		}
 	}
-	if t.opts.Group != "" {
-		t.caughtUp = true // as far as --timeout goes: a group's end is not known
-	} else {
+	if t.opts.Group == "" {
 		t.consume()
 	}
 	return t.follow(ctx)
