@@ -205,6 +205,20 @@ func readAll(t *testing.T, brokers, topic string) []*kgo.Record {
 	return all
 }
 
+// written is how many records a topic has taken.
+func written(t *testing.T, brokers, topic string) (n int64) {
+	t.Helper()
+	cl, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(brokers, ",")...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	for _, end := range endOffsets(t.Context(), t, cl, topic) {
+		n += end
+	}
+	return n
+}
+
 func tailOf(s string, n int) string {
 	if len(s) > n {
 		return "..." + s[len(s)-n:]

@@ -20,6 +20,7 @@ type answer struct {
 	retry   string
 	orderID string
 	eventID string
+	cause   error // of a refusal by Kafka, for the log
 }
 
 // problem is a refusal (RFC 9457) with what became of the order.

@@ -3,6 +3,7 @@ package ingest
 import (
 	"errors"
 	"fmt"
+	"mime"
 	"net"
 	"runtime/debug"
 	"strings"
@@ -24,6 +25,8 @@ const (
 
 // handle answers one request.
 func (s *Server) handle(ctx *fasthttp.RequestCtx) {
+	s.handling.Add(1)
+	defer s.handling.Add(-1)
 	start := time.Now()
 	// Ours, also where the caller sends one: it names this attempt, and two
 	// attempts must never share a name.
@@ -32,16 +35,16 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 	a.write(ctx, requestID)
 
 	route := routeNone
-	if string(ctx.Path()) == routeOrder {
+	if isOrder(ctx) {
 		route = routeOrder
 	}
 	s.metrics.request(route, ctx.Method(), a.code, time.Since(start))
 	if a.problem != nil && ctx.IsPost() {
-		s.refusals.log(refusal{requestID: requestID, orderID: a.orderID, code: a.code, outcome: a.problem.Outcome, reason: a.problem.reason()})
+		s.refusals.log(refusal{requestID: requestID, orderID: a.orderID, code: a.code, outcome: a.problem.Outcome, reason: a.problem.reason(), err: a.cause})
 	}
 	if s.opts.AccessLog {
 		s.log.Info("request", "method", string(ctx.Method()), "path", string(ctx.Path()), "code", a.code,
-			"duration", time.Since(start), "remote", ctx.RemoteAddr().String(), "request_id", requestID, "order_id", a.orderID)
+			"duration", time.Since(start).String(), "remote", ctx.RemoteAddr().String(), "request_id", requestID, "order_id", a.orderID)
 	}
 }
 
@@ -55,12 +58,14 @@ func (s *Server) answerTo(ctx *fasthttp.RequestCtx, requestID string, start time
 		}
 	}()
 	switch {
-	case string(ctx.Path()) != routeOrder:
+	case !isOrder(ctx):
 		return refuse(fasthttp.StatusNotFound, client.NotWritten, "there is nothing at this path, orders go to POST /order")
 	case !ctx.IsPost():
 		a := refuse(fasthttp.StatusMethodNotAllowed, client.NotWritten, "this path takes POST only")
 		a.allow = fasthttp.MethodPost
 		return a
+	case s.refusing.Load():
+		return busy("this instance is shutting down")
 	}
 	if detail := checkEncoding(ctx); detail != "" {
 		a := refuse(fasthttp.StatusUnsupportedMediaType, client.NotWritten, detail)
@@ -69,6 +74,10 @@ func (s *Server) answerTo(ctx *fasthttp.RequestCtx, requestID string, start time
 	}
 	return s.take(ctx, requestID, start)
 }
+
+// isOrder compares the path as it was sent: one that only means the same after
+// decoding or cleaning would go around the rules of a proxy before us.
+func isOrder(ctx *fasthttp.RequestCtx) bool { return string(ctx.URI().PathOriginal()) == routeOrder }
 
 // take is one order's way: decode, hand to Kafka, wait, say what became of it.
 func (s *Server) take(ctx *fasthttp.RequestCtx, requestID string, start time.Time) answer {
@@ -113,20 +122,21 @@ func checkEncoding(ctx *fasthttp.RequestCtx) string {
 	if enc := string(ctx.Request.Header.ContentEncoding()); enc != "" && !strings.EqualFold(enc, "identity") {
 		return fmt.Sprintf("content-encoding %q is not taken, send the order uncompressed", ascii(enc))
 	}
-	mediaType, params, _ := strings.Cut(strings.ToLower(string(ctx.Request.Header.ContentType())), ";")
-	switch strings.TrimSpace(mediaType) {
-	case "":
+	contentType := string(ctx.Request.Header.ContentType())
+	if contentType == "" || contentType == "application/json" {
 		return ""
-	case "application/json":
-		_, charset, ok := strings.Cut(params, "charset=")
-		if charset = strings.Trim(charset, `" `); ok && charset != "utf-8" {
-			return fmt.Sprintf("charset %q is not taken, JSON is UTF-8 (RFC 8259)", ascii(charset))
-		}
-		return ""
-	case "application/x-www-form-urlencoded":
-		return "content-type is application/x-www-form-urlencoded, as curl -d sends it by itself: add -H 'Content-Type: application/json'"
 	}
-	return fmt.Sprintf("content-type %q is not taken: send application/json", ascii(mediaType))
+	mediaType, params, err := mime.ParseMediaType(contentType)
+	charset, given := params["charset"]
+	switch {
+	case mediaType == "application/x-www-form-urlencoded":
+		return "content-type is application/x-www-form-urlencoded, as curl -d sends it by itself: add -H 'Content-Type: application/json'"
+	case err != nil || mediaType != "application/json":
+		return fmt.Sprintf("content-type %q is not taken: send application/json", ascii(contentType))
+	case given && !strings.EqualFold(charset, "utf-8"):
+		return fmt.Sprintf("charset %q is not taken, JSON is UTF-8 (RFC 8259)", ascii(charset))
+	}
+	return ""
 }
 
 // handleBroken answers what was not readable as a request. fasthttp closes the
@@ -152,8 +162,10 @@ func (s *Server) handleBroken(ctx *fasthttp.RequestCtx, err error) {
 		c.linger.Store(true)
 	}
 	a.write(ctx, requestID)
-	s.metrics.request(routeNone, ctx.Method(), a.code, 0)
-	s.refusals.log(refusal{requestID: requestID, code: a.code, outcome: a.problem.Outcome, reason: a.problem.Detail})
+	s.metrics.request(routeNone, nil, a.code, 0) // its method is a guess
+	if a.code != fasthttp.StatusRequestTimeout { // mostly connections that were kept and never used
+		s.refusals.log(refusal{requestID: requestID, code: a.code, outcome: a.problem.Outcome, reason: a.problem.Detail})
+	}
 }
 
 // traceparent takes a W3C trace context that has its form and drops what has

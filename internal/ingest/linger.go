@@ -1,7 +1,9 @@
 package ingest
 
 import (
+	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"sync/atomic"
 	"time"
@@ -14,14 +16,28 @@ const (
 )
 
 // lingerer makes connections that can be closed without losing the answer.
-type lingerer struct{ net.Listener }
+type lingerer struct {
+	net.Listener
+	log *slog.Logger
+}
 
+// Accept goes on after what passes by itself, above all when there are no file
+// descriptors left: the server would take it for the end.
 func (l lingerer) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
+	const most = time.Second
+	for pause := 5 * time.Millisecond; ; pause = min(2*pause, most) {
+		c, err := l.Listener.Accept()
+		if err == nil {
+			return &lingering{Conn: c}, nil
+		}
+		if errors.Is(err, net.ErrClosed) {
+			return nil, err
+		}
+		if pause == most {
+			l.log.Error("no connection can be accepted, trying on", "err", err)
+		}
+		time.Sleep(pause)
 	}
-	return &lingering{Conn: c}, nil
 }
 
 // lingering reads on before it closes, where the request was refused before

@@ -11,6 +11,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/ordersctl/ordersctl/internal/client"
+	"github.com/ordersctl/ordersctl/internal/topic"
 )
 
 // attempt is one record on its way. Its promise and the handler's timer race
@@ -52,6 +53,7 @@ func (s *Server) produce(r *kgo.Record) answer {
 	case err := <-a.done:
 		return s.delivered(r, err)
 	case <-timer.C:
+	case <-s.expired:
 	}
 	if !a.answered.CompareAndSwap(false, true) {
 		return s.delivered(r, <-a.done) // the promise came together with the timer
@@ -73,23 +75,64 @@ func (s *Server) settle(a *attempt, r *kgo.Record, err error, waited bool, took 
 		s.metrics.acked(took)
 		s.lastAck.Store(time.Now().UnixNano())
 	}
-	if a.answered.CompareAndSwap(false, true) {
+	if errors.Is(err, kerr.UnknownTopicID) || errors.Is(err, kerr.UnknownTopicOrPartition) {
+		s.heal()
+	}
+	heard := a.answered.CompareAndSwap(false, true)
+	if heard {
 		a.done <- err
+	} else if waited {
+		s.metrics.late.Inc() // the answer was "unknown", by the timer
+	}
+	closing := s.closing.Load()
+	switch {
+	case err == nil:
 		return
-	}
-	// Nobody waits: the answer was "enqueued", or "unknown" by the timer.
-	if waited {
-		s.metrics.late.Inc()
-	}
-	if err == nil {
-		return
-	}
-	if s.closing.Load() {
+	case closing:
 		s.left.Add(1)
+	case heard:
+		return // its answer says so
+	case waited && !s.refusals.allow():
+		return // the client was told "unknown", and that was logged
 	}
-	s.log.Error("order was not acknowledged after its answer had been given", "outcome", string(outcome),
-		"order_id", string(r.Key), "event_id", client.HeaderValue(r, client.HeaderEventID),
-		"request_id", client.HeaderValue(r, client.HeaderRequestID), "err", err)
+	s.log.Error("order was not acknowledged", "outcome", string(outcome), "order_id", string(r.Key),
+		"event_id", client.HeaderValue(r, client.HeaderEventID), "request_id", client.HeaderValue(r, client.HeaderRequestID),
+		"draining", closing, "err", err)
+}
+
+// heal forgets a topic that was deleted, so that it is found again when it is
+// made anew: the client goes on asking for the old topic's id by itself.
+func (s *Server) heal() {
+	if s.closing.Load() || !s.healing.CompareAndSwap(false, true) {
+		return
+	}
+	// Not in the promise: to forget takes locks that it holds.
+	s.healers.Go(func() {
+		defer s.healing.Store(false)
+		for told := false; !s.closing.Load(); {
+			s.kafka.PurgeTopicsFromClient(s.opts.Topic)
+			id, err := s.topicID()
+			if err == nil {
+				s.log.Error("the topic was deleted and made again, going on with the new one", "topic", s.opts.Topic, "topic_id", topic.FormatID(id))
+				return
+			}
+			if !told {
+				s.log.Error("the topic is gone, looking for it again", "topic", s.opts.Topic, "err", err)
+				told = true
+			}
+			s.await(healEvery, s.closing.Load)
+		}
+	})
+}
+
+// healEvery is how often a topic that is gone is looked for.
+const healEvery = 500 * time.Millisecond
+
+func (s *Server) topicID() ([16]byte, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), s.opts.Kafka.ConnectTimeout) //nolint:forbidigo // a promise has none
+	defer cancel()
+	id, _, err := topic.Exists(ctx, client.Admin(s.kafka), s.opts.Topic)
+	return id, err
 }
 
 // delivered turns the promise's error into the answer.
@@ -101,8 +144,9 @@ func (s *Server) delivered(r *kgo.Record, err error) answer {
 	if errors.Is(err, kgo.ErrMaxBuffered) {
 		return busy("too many orders are waiting for Kafka")
 	}
-	s.log.Warn("produce", "order_id", string(r.Key), "outcome", string(outcome), "err", err)
-	return refuse(fasthttp.StatusInternalServerError, outcome, explain(err, outcome))
+	refusal := refuse(fasthttp.StatusInternalServerError, outcome, explain(err, outcome))
+	refusal.cause = err
+	return refusal
 }
 
 // explain says why in words that tell nothing of the inside but what Kafka

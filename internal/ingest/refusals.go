@@ -23,6 +23,7 @@ type refusal struct {
 	code      int
 	outcome   client.Outcome
 	reason    string
+	err       error // the cause where Kafka is it
 }
 
 // refusals logs them, at a bounded rate; what it leaves out it counts.
@@ -37,13 +38,24 @@ func newRefusals(log *slog.Logger) *refusals {
 }
 
 func (r *refusals) log(f refusal) {
-	if !r.limit.Allow() {
-		r.skipped.Add(1)
+	if !r.allow() {
 		return
 	}
+	args := []any{"request_id", f.requestID, "order_id", f.orderID, "code", f.code, "outcome", string(f.outcome), "reason", f.reason}
+	if f.err != nil {
+		args = append(args, "err", f.err)
+	}
+	r.logger.Warn("order refused", args...)
+}
+
+// allow tells whether there is room for a line, and counts where there is not.
+func (r *refusals) allow() bool {
+	if !r.limit.Allow() {
+		r.skipped.Add(1)
+		return false
+	}
 	r.flush()
-	r.logger.Warn("order refused", "request_id", f.requestID, "order_id", f.orderID, "code", f.code,
-		"outcome", string(f.outcome), "reason", f.reason)
+	return true
 }
 
 // flush tells how many were left out since the last line.

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,10 +32,10 @@ import (
 )
 
 const (
-	// What may be waiting for Kafka at one time. At 64 KiB an order the second
-	// limit comes first: the memory of a slow broker is bounded by it.
+	// What may be waiting for Kafka at one time: 8 MiB of usual orders. Of the
+	// largest that are valid, 2 KiB each, the second limit comes first.
 	maxBufferedRecords = 50_000
-	maxBufferedBytes   = 256 * unit.MiB
+	maxBufferedBytes   = 64 * unit.MiB
 	// A header that is larger is answered 431.
 	maxHeaderBytes = 16 << 10
 	// From the first byte of a request to its last: what a slow link needs for
@@ -66,8 +67,13 @@ type Server struct {
 	http     *fasthttp.Server
 	info     TopicInfo
 
-	stopping atomic.Bool  // SIGTERM came: not ready
-	closing  atomic.Bool  // the client is being closed: what comes back now is left over
+	stopping atomic.Bool   // SIGTERM came: not ready
+	refusing atomic.Bool   // nothing new is handed to Kafka
+	closing  atomic.Bool   // the client is being closed: what comes back now is left over
+	expired  chan struct{} // closed when the time to drain is over: handlers answer unknown
+	handling atomic.Int64  // requests in a handler
+	healing  atomic.Bool   // a topic that was made again is being forgotten
+	healers  sync.WaitGroup
 	left     atomic.Int64 // records that were open when the client was closed
 	records  atomic.Int64 // handed to Kafka, promise outstanding
 	bytes    atomic.Int64
@@ -91,6 +97,7 @@ func New(ctx context.Context, opts Options) (*Server, error) {
 		log:      opts.Log,
 		metrics:  newMetrics(opts.Registry),
 		refusals: newRefusals(opts.Log),
+		expired:  make(chan struct{}),
 	}
 	kafkaMetrics := kprom.NewMetrics("ordersctl_kafka", kprom.Registry(opts.Registry))
 	var err error
@@ -229,45 +236,83 @@ func (s *Server) Run(ctx context.Context, admin *telemetry.Admin, beside func(co
 
 func (s *Server) run(ctx context.Context) error {
 	s.metrics.watch(s)
-	served := make(chan error, 1)
-	go func() { served <- s.http.Serve(lingerer{s.listener}) }()
-	var err error
+	var serveErr, err error
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		serveErr = s.http.Serve(lingerer{s.listener, s.log})
+	}()
 	select {
-	case err = <-served:
-		err = fmt.Errorf("serve HTTP: %w", err)
+	case <-ended:
+		err = fmt.Errorf("serve HTTP: %w", serveErr)
 	case <-ctx.Done():
-		err = s.drain(context.WithoutCancel(ctx), served)
 	}
-	s.closing.Store(true)
-	s.kafka.Close()
+	s.drain(context.WithoutCancel(ctx), ended)
+	<-ended
+	s.closeKafka()
+	s.healers.Wait()
 	s.refusals.flush()
-	if left := s.left.Load(); left > 0 && err == nil {
-		err = fmt.Errorf("%d %w", left, ErrLeft)
+	if left := s.left.Load(); left > 0 {
+		err = errors.Join(err, fmt.Errorf("%d %w", left, ErrLeft))
 	}
 	return err
 }
 
-func (s *Server) drain(ctx context.Context, served <-chan error) error {
+const (
+	// What handlers get, after everything else, to write their last answer.
+	lastAnswers = time.Second
+	// The client fails what is open when it is closed; it does so on goroutines
+	// of its own and does not wait for them.
+	lastPromises = 5 * time.Second
+)
+
+// drain ends what is under way. Connections get half of the time at most, so
+// that one client that stalls in its request does not take the time that the
+// records of all others need.
+func (s *Server) drain(ctx context.Context, ended <-chan struct{}) {
 	s.stopping.Store(true)
-	s.log.Info("draining", "open_records", s.records.Load(), "delay", s.opts.DrainDelay)
+	s.log.Info("draining", "open_records", s.records.Load(), "delay", s.opts.DrainDelay.String())
 	select {
 	case <-time.After(s.opts.DrainDelay):
-	case err := <-served:
-		return fmt.Errorf("serve HTTP: %w", err)
+	case <-ended:
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.opts.DrainTimeout)
+	requests, cancel := context.WithTimeout(ctx, s.opts.DrainTimeout/2)
 	defer cancel()
-	// Requests in progress first, since each may still hand over a record; then
-	// the records.
-	if err := s.http.ShutdownWithContext(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+	if err := s.http.ShutdownWithContext(requests); err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		s.log.Warn("stop the HTTP server", "err", err)
 	}
-	_ = <-served // it says that the listener is closed
-	if err := s.kafka.Flush(ctx); err != nil {
-		s.log.Error("not every record was acknowledged in time", "open_records", s.records.Load(), "timeout", s.opts.DrainTimeout)
-	}
+	s.refusing.Store(true)
+	flush, cancel := context.WithTimeout(ctx, s.opts.DrainTimeout/2)
+	defer cancel()
+	// An error is told by what is left, below.
+	_ = s.kafka.Flush(flush)
+	close(s.expired)
+	s.await(lastAnswers, func() bool { return s.handling.Load() == 0 })
 	s.log.Info("drained", "open_records", s.records.Load())
-	return nil
+}
+
+// closeKafka closes the client and waits for the promises that this ends: each
+// is a record that was left, and is logged.
+func (s *Server) closeKafka() {
+	s.closing.Store(true)
+	s.kafka.Close()
+	s.await(lastPromises, func() bool { return s.records.Load() == 0 })
+	// What has still no promise has no log line either; it is counted.
+	s.left.Add(s.records.Load())
+}
+
+// await looks until met is true or the time is over.
+func (s *Server) await(timeout time.Duration, met func() bool) {
+	over := time.After(timeout)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !met() {
+		select {
+		case <-over:
+			return
+		case <-tick.C:
+		}
+	}
 }
 
 // quiet keeps fasthttp's own lines, which are about single connections that
@@ -275,5 +320,7 @@ func (s *Server) drain(ctx context.Context, served <-chan error) error {
 type quiet struct{ log *slog.Logger }
 
 func (q quiet) Printf(format string, args ...any) {
-	q.log.Debug("http server", "detail", fmt.Sprintf(format, args...))
+	// It quotes what it could not read, which may hold somebody's credentials.
+	detail, _, _ := strings.Cut(fmt.Sprintf(format, args...), "buffer size=")
+	q.log.Debug("http server", "detail", detail)
 }

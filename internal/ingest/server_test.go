@@ -403,18 +403,127 @@ func TestEveryOrderThatWasAcceptedBeforeTheEndIsInTheTopic(t *testing.T) {
 	}
 }
 
-func TestWhatIsLeftAtTheEndIsAnErrorAndLogged(t *testing.T) {
-	e := start(t, func(o *ingest.Options) { o.Ack, o.DrainTimeout = ingest.AckEnqueued, 200*time.Millisecond })
-	e.kafka.Cluster().ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
-		e.kafka.Cluster().KeepControl()
-		return nil, nil, true
-	})
-	r := e.mustPost(body("a"))
-	if err := e.end(); !errors.Is(err, ingest.ErrLeft) {
-		t.Errorf("the end: %v, want ErrLeft", err)
+func TestWhatIsLeftAtTheEndIsAnErrorAndLoggedOneByOne(t *testing.T) {
+	const orders = 200
+	for _, ack := range []string{ingest.AckDelivered, ingest.AckEnqueued} {
+		t.Run(ack, func(t *testing.T) {
+			e := start(t, func(o *ingest.Options) { o.Ack, o.DrainTimeout = ack, 2*time.Second })
+			e.kafka.Cluster().ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
+				e.kafka.Cluster().KeepControl()
+				return nil, nil, true
+			})
+			replies := make(chan reply, orders)
+			for i := range orders {
+				go func() {
+					r, err := e.post(t.Context(), body(fmt.Sprint(i)))
+					if err != nil {
+						t.Errorf("a client had no answer: %v", err)
+					}
+					replies <- r
+				}()
+			}
+			eventually(t, "all are with Kafka", func() bool {
+				return e.metric("ordersctl_produce_buffered_records") == fmt.Sprint(orders)
+			})
+			err := e.end()
+			if !errors.Is(err, ingest.ErrLeft) || !strings.HasPrefix(err.Error(), fmt.Sprint(orders)) {
+				t.Errorf("the end: %v, want %d left", err, orders)
+			}
+			log := e.log.String()
+			for range orders {
+				r := <-replies
+				if ack == ingest.AckDelivered && r.Outcome != "unknown" || ack == ingest.AckEnqueued && r.code != 202 {
+					t.Errorf("got %+v", r)
+				}
+				if !strings.Contains(log, "event_id="+r.Event) {
+					t.Errorf("event %s is not in the log", r.Event)
+				}
+			}
+		})
 	}
-	if log := e.log.String(); !strings.Contains(log, "event_id="+r.Event) {
-		t.Errorf("event %s is not in the log:\n%s", r.Event, log)
+}
+
+func TestAClientThatStallsDoesNotHoldTheOthersUp(t *testing.T) {
+	e := start(t, func(o *ingest.Options) { o.DrainTimeout = 2 * time.Second })
+	var d net.Dialer
+	conn, err := d.DialContext(t.Context(), "tcp", e.server.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, "POST /order HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{"); err != nil {
+		t.Fatal(err)
+	}
+	e.mustPost(body("a")) // the one before it was accepted before this one
+	begin := time.Now()
+	if err := e.end(); err != nil {
+		t.Errorf("the end: %v", err)
+	}
+	if took := time.Since(begin); took > 5*time.Second {
+		t.Errorf("the end took %s", took)
+	}
+	if strings.Contains(e.log.String(), "level=ERROR") {
+		t.Errorf("an error where nothing was left:\n%s", e.log.String())
+	}
+}
+
+func TestATopicMadeAnewIsNoticedAndUsed(t *testing.T) {
+	e := start(t, nil)
+	e.mustPost(body("before"))
+	cfg := client.DefaultConfig()
+	cfg.Brokers = []string{e.kafka.Addr()}
+	cl, err := client.Dial(t.Context(), cfg, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	adm := client.Admin(cl)
+	if _, err := adm.DeleteTopics(t.Context(), topicName); err != nil {
+		t.Fatal(err)
+	}
+	if r := e.mustPost(body("between")); r.code != 500 || r.Outcome != "unknown" {
+		t.Errorf("without a topic: %+v", r)
+	}
+	if err := topic.Create(t.Context(), adm, topic.Spec{Name: topicName, Partitions: 2, Replicas: 1}); err != nil {
+		t.Fatal(err)
+	}
+	var r reply
+	eventually(t, "orders are taken again", func() bool {
+		r = e.mustPost(body("after"))
+		return r.code == 202
+	})
+	if n := eventIDs(e.records())[r.Event]; n != 1 {
+		t.Errorf("the order is in the new topic %d times", n)
+	}
+	eventually(t, "it is told", func() bool {
+		return strings.Contains(e.log.String(), "level=ERROR") && strings.Contains(e.log.String(), "topic_id=")
+	})
+}
+
+func TestOnlyThePathAsItIsWritten(t *testing.T) {
+	e := start(t, nil)
+	for _, path := range []string{"//order", "/x/../order", "/%2forder", "/ORDER", "/order/", "/order%20"} {
+		var d net.Dialer
+		conn, err := d.DialContext(t.Context(), "tcp", e.server.Addr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := body("a")
+		fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s", path, len(text), text)
+		buf := make([]byte, 64)
+		n, _ := io.ReadAtLeast(conn, buf, 12)
+		if got := string(buf[:n]); !strings.HasPrefix(got, "HTTP/1.1 404") {
+			t.Errorf("POST %s: %s", path, got)
+		}
+		conn.Close()
+	}
+	resp, err := http.Post(e.url+"?x=1", "application/json; charset=UTF-8; profile=x", strings.NewReader(body("a")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != 202 {
+		t.Errorf("with a query: %s", resp.Status)
 	}
 }
 
