@@ -65,7 +65,7 @@ func Start(ctx context.Context, cfg Config, log *slog.Logger, opts ...kfake.Opt)
 	host, port, _ := net.SplitHostPort(cfg.Listen)
 	b := &Broker{
 		net: &network{host: host, httpURL: cfg.HTTPURL, log: log},
-		log: &logger{log: log},
+		log: newLogger(log),
 	}
 	if cfg.DataDir != "" {
 		lock, err := lockDir(cfg.DataDir)

@@ -378,7 +378,7 @@ func TestLevelsOfTheLog(t *testing.T) {
 	} {
 		t.Run(row.kfake.String(), func(t *testing.T) {
 			log, records := newLog(t)
-			(&logger{log: log}).Logf(row.kfake, "disk %d", 7)
+			newLogger(log).Logf(row.kfake, "disk %d", 7)
 			if diff := cmp.Diff(row.want, records.all(), cmpEmpty); diff != "" {
 				t.Errorf("at level INFO (-want +got):\n%s", diff)
 			}

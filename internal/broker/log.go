@@ -6,18 +6,28 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 
 	"github.com/twmb/franz-go/pkg/kfake"
+	"golang.org/x/time/rate"
 )
 
 // logger carries kfake's log into slog. For a damaged file or a full disk kfake
 // has no other voice.
 type logger struct {
 	log *slog.Logger
+	// A full disk is reported with every batch, into a log that may be on it.
+	limit   *rate.Limiter
+	skipped atomic.Int64
 
 	mu      sync.Mutex
 	closing bool    // under mu
 	errs    []error // under mu; what kfake could not do while closing
+}
+
+func newLogger(log *slog.Logger) *logger {
+	const perSecond, burst = 2, 20
+	return &logger{log: log, limit: rate.NewLimiter(perSecond, burst)}
 }
 
 // Logf keeps kfake's errors and warnings at their level. Its INFO tells of
@@ -35,6 +45,13 @@ func (l *logger) Logf(level kfake.LogLevel, format string, args ...any) {
 	}
 	ctx := context.Background() //nolint:forbidigo // kfake gives none, and slog wants one
 	if l.log.Enabled(ctx, at) {
+		if at > slog.LevelDebug && !l.limit.Allow() {
+			l.skipped.Add(1)
+			return
+		}
+		if n := l.skipped.Swap(0); n > 0 {
+			l.log.Warn("more reports of the embedded broker, left out", slog.Int64("count", n))
+		}
 		l.log.Log(ctx, at, "embedded broker reports", slog.String("report", fmt.Sprintf(format, args...)))
 	}
 }

@@ -145,7 +145,7 @@ func runConfigList(opts *configOptions) error {
 		views = append(views, v)
 	}
 	if opts.output == "json" {
-		return printJSON(opts.app.Out, views)
+		return errors.Join(printJSON(opts.app.Out, views), err)
 	}
 	t := newTable("", "CONTEXT", "CHOSEN BY")
 	for _, v := range views {
@@ -155,7 +155,7 @@ func runConfigList(opts *configOptions) error {
 		}
 		t.add(mark, v.Name, v.From)
 	}
-	return t.print(opts.app.Out)
+	return errors.Join(t.print(opts.app.Out), err)
 }
 
 func newConfigUse(app *App) *cobra.Command {

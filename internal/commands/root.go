@@ -34,6 +34,8 @@ Against a real cluster, name it with --brokers, the environment
 		SilenceUsage:  true,
 	}
 	asGroup(root)
+	root.Version = app.Build.Version
+	root.SetVersionTemplate(app.Build.String() + "\n")
 	root.CompletionOptions.HiddenDefaultCmd = false
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError(seeHelp(cmd), "%s", err)
@@ -89,8 +91,12 @@ func asGroup(cmd *cobra.Command) {
 			return cmd.Help()
 		}
 		hint := seeHelp(cmd)
-		if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-			hint = fmt.Sprintf("did you mean %s?", strings.Join(near, " or "))
+		for wrong := 1; wrong <= 2; wrong++ { // letters; a beginning will do too
+			cmd.SuggestionsMinimumDistance = wrong
+			if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+				hint = fmt.Sprintf("did you mean %s?", strings.Join(near, " or "))
+				break
+			}
 		}
 		return usageError(hint, "unknown command %q for %q", args[0], cmd.CommandPath())
 	}

@@ -79,6 +79,9 @@ func runServe(ctx context.Context, opts *serveOptions) error {
 		Config: l.Serve, Kafka: l.Kafka, Topic: l.Topic, NewTopic: l.NewTopic,
 		Rules: l.Order, Registry: reg, Log: log,
 	})
+	if ctx.Err() != nil && err != nil {
+		return nil // asked to end before it had begun: nothing was accepted
+	}
 	if err != nil {
 		return err
 	}

@@ -62,10 +62,15 @@ func runVersion(opts *versionOptions) error {
 	if opts.output == "json" {
 		return printJSON(opts.app.Out, b)
 	}
+	_, err := fmt.Fprintln(opts.app.Out, b)
+	return err
+}
+
+// String is the line of version and --version.
+func (b Build) String() string {
 	rev := ""
 	if b.Revision != "" {
 		rev = " (" + b.Revision + ")"
 	}
-	_, err := fmt.Fprintf(opts.app.Out, "ordersctl %s%s %s %s\n", b.Version, rev, b.Go, b.Platform)
-	return err
+	return fmt.Sprintf("ordersctl %s%s %s %s", b.Version, rev, b.Go, b.Platform)
 }

@@ -61,7 +61,7 @@ func (c Config) Validate() error {
 	if c.Topic == c.DLQTopic {
 		errs = append(errs, fmt.Errorf("topic and dlq-topic are both %q", c.Topic))
 	}
-	err := errors.Join(append(errs, c.Kafka.Validate(), c.NewTopic.Validate(), c.Order.Validate(), c.Serve.Validate(), c.Admin.Validate(), c.Log.Validate())...)
+	err := errors.Join(append(errs, c.Kafka.Validate(), c.NewTopic.Validate(), c.Order.Validate(), c.Serve.Validate(), c.Admin.Validate(), c.Dev.Validate(), c.Log.Validate())...)
 	if err == nil {
 		return nil
 	}

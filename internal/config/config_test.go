@@ -1,6 +1,7 @@
 package config_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -116,7 +117,13 @@ func TestMistakesInTheFileAreNamedWithTheNextStep(t *testing.T) {
 		"a key of another section":       {"brokers: [a:1]", `unknown key "brokers"`, `did you mean "kafka.brokers"?`},
 		"a misspelt key in a context":    {"contexts: [{name: x, topik: a}]", `context x: unknown key "topik"`, `did you mean "topic"?`},
 		"a value where a section is":     {"kafka: localhost:9092", "kafka is a section", "config.example.yaml"},
-		"a section where a value is":     {"topic: {name: x}", `unknown key "topic"`, ""},
+		"a section where a value is":     {"topic: {name: x}", "topic is a value, not a section", ""},
+		"a key in the wrong case":        {"Topic: x", `unknown key "Topic"`, `did you mean "topic"?`},
+		"a key with dots":                {"kafka.linger: 5ms", `unknown key "kafka.linger"`, ""},
+		"a key that is given twice":      {"topic: a\ntopic: b", "already defined", ""},
+		"a second document":              {"topic: a\n---\ntopic: b", "second document", ""},
+		"a port that is none":            {`serve: {listen: ":99999"}`, `serve.listen ":99999" is not host:port`, ""},
+		"a broker for everyone":          {`dev: {kafka-listen: "0.0.0.0:9092"}`, "dev.kafka-listen", ""},
 		"a number where a duration is":   {"kafka: {linger: 5}", "kafka.linger (file): 5 is not a duration", ""},
 		"a number where text is":         {"kafka: {sasl: {password: 0123}}", "quote it", ""},
 		"a word where a boolean is":      {"serve: {access-log: maybe}", "is not true or false", ""},
@@ -197,6 +204,79 @@ func TestSecretsAreNeverShown(t *testing.T) {
 		if e.Key == "kafka.sasl.token" && e.Value != "" {
 			t.Errorf("a secret that is not set is shown as %v", e.Value)
 		}
+	}
+}
+
+func TestASecretIsNotShownByTheErrorAboutIt(t *testing.T) {
+	for _, value := range []string{"31337007", "[hunter2, x]", "*hunter2", "2024-01-01", "{hunter2: x}"} {
+		_, err := config.Load(sources(t, "kafka: {sasl: {mechanism: PLAIN, username: u, password: "+value+"}}"))
+		if err == nil || strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), "31337") || strings.Contains(err.Error(), "2024") {
+			t.Errorf("password %s: %v", value, err)
+		}
+	}
+}
+
+func TestASecretOfALaterLayerDisplacesItsFileAndTheReverse(t *testing.T) {
+	const inFile = "kafka: {sasl: {mechanism: PLAIN, username: u, password: old}}"
+	s := sources(t, inFile)
+	s.Environ = []string{"ORDERSCTL_KAFKA_SASL_PASSWORD_FILE=/run/secret"}
+	l, err := config.Load(s)
+	if err != nil || l.Kafka.SASL.Password != "" || l.Kafka.SASL.PasswordFile != "/run/secret" {
+		t.Errorf("got %+v, %v", l, err)
+	}
+	s = sources(t, strings.Replace(inFile, "password: old", "password-file: /old", 1))
+	s.Environ = []string{"ORDERSCTL_KAFKA_SASL_PASSWORD=new"}
+	l, err = config.Load(s)
+	if err != nil || l.Kafka.SASL.Password != "new" || l.Kafka.SASL.PasswordFile != "" {
+		t.Errorf("got %+v, %v", l, err)
+	}
+	if _, err := config.Load(sources(t, strings.Replace(inFile, "old}", "old, password-file: /x}", 1))); err == nil {
+		t.Error("both in one file are taken")
+	}
+}
+
+func TestAContextOfAnotherTypeOfValueWins(t *testing.T) {
+	s := sources(t, "kafka: {brokers: [a:1]}\ncontexts: [{name: x, kafka: {brokers: \"b:1,c:1\"}}]")
+	s.Context = "x"
+	l, err := config.Load(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"b:1", "c:1"}, l.Kafka.Brokers); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestTheContextInUseIsReadOrTheCommandStops(t *testing.T) {
+	s := sources(t, "contexts: [{name: stage}]")
+	if l, err := config.Load(s); err != nil || l.Context != config.DefaultContext {
+		t.Fatalf("none in use: %+v, %v", l, err)
+	}
+	if err := config.Use(s, "stage"); err != nil {
+		t.Fatal(err)
+	}
+	if l, err := config.Load(s); err != nil || l.Context != "stage" {
+		t.Fatalf("got %+v, %v", l, err)
+	}
+	path := filepath.Join(s.UserDir, "context")
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := config.Load(s); err == nil || !strings.Contains(err.Error(), path) {
+		t.Errorf("an empty file: %v", err)
+	}
+	if err := errors.Join(os.Remove(path), os.Mkdir(path, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := config.Load(s); err == nil || !strings.Contains(err.Error(), path) {
+		t.Errorf("a directory: %v", err)
+	}
+}
+
+func TestAHomeThatIsNoFolderIsNoConfiguration(t *testing.T) {
+	l, err := config.Load(config.Sources{WorkDir: t.TempDir(), UserDir: "/dev/null/ordersctl"})
+	if err != nil || l.File != "" || len(l.Warnings) > 0 {
+		t.Errorf("got %+v, %v", l, err)
 	}
 }
 

@@ -2,6 +2,7 @@ package config
 
 import (
 	"encoding"
+	"errors"
 	"fmt"
 	"maps"
 	"reflect"
@@ -28,9 +29,13 @@ func flatten(where string, section map[string]any) (map[string]any, error) {
 			key, value := prefix+name, m[name]
 			sub, isMap := value.(map[string]any)
 			switch {
+			case strings.Contains(name, "."):
+				return &Error{Msg: fmt.Sprintf("%s: unknown key %q", where, key), Next: "write each part before a dot as a section of its own"}
 			case known[key] && value != nil && !isMap:
 				flat[key] = value
-			case known[key] && value == nil:
+			case known[key] && isMap:
+				return &Error{Msg: fmt.Sprintf("%s: %s is a value, not a section", where, key), Next: "config.example.yaml shows every key"}
+			case known[key]:
 				// "brokers:" with nothing behind it: the default holds.
 			case isMap && isSection(known, key):
 				if err := walk(key+".", sub); err != nil {
@@ -82,6 +87,26 @@ func environ(list []string) map[string]string {
 	return env
 }
 
+// envValues are the variables that are set. An empty one counts as not set, as
+// a template leaves it that has nothing to put there.
+func envValues(env map[string]string, known []field) map[string]any {
+	values := map[string]any{}
+	for _, f := range known {
+		if text := env[envName(f.key)]; text != "" {
+			values[f.key] = text
+		}
+	}
+	return values
+}
+
+func anyMap(m map[string]string) map[string]any {
+	out := make(map[string]any, len(m))
+	for k, v := range m {
+		out[k] = v
+	}
+	return out
+}
+
 // unknownEnv warns of variables that nobody reads. What Kubernetes injects for
 // a Service named ordersctl-… is not meant for us.
 func unknownEnv(env map[string]string, known []field) []string {
@@ -122,6 +147,9 @@ func assign(f reflect.Value, value any) error {
 	}
 	switch f.Kind() {
 	case reflect.String:
+		if !isText && f.Type() == reflect.TypeFor[client.Secret]() {
+			return errors.New("it is not text: quote it") // and never shown
+		}
 		if !isText {
 			return fmt.Errorf("%v is not text: quote it", value)
 		}
@@ -208,39 +236,4 @@ func show(v reflect.Value) any {
 	default:
 		return x
 	}
-}
-
-// nearest is the known name with the fewest edits, "" where none is near.
-func nearest(name string, known map[string]bool) string {
-	best, bestDist := "", 1+len(name)/3
-	for _, k := range slices.Sorted(maps.Keys(known)) {
-		if d := edits(name, k); d < bestDist {
-			best, bestDist = k, d
-		}
-		// "brokers" for "kafka.brokers" is near however long the section is.
-		if strings.HasSuffix(k, "."+name) && best == "" {
-			best = k
-		}
-	}
-	return best
-}
-
-// edits is the Levenshtein distance.
-func edits(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		diag := row[0]
-		row[0] = i
-		for j := 1; j <= len(b); j++ {
-			cost := diag
-			if a[i-1] != b[j-1] {
-				cost++
-			}
-			diag, row[j] = row[j], min(cost, row[j]+1, row[j-1]+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -4,18 +4,25 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/viper"
+	"go.yaml.in/yaml/v3"
 )
 
 const (
 	envPrefix = "ORDERSCTL_"
 	fileName  = "ordersctl.yaml"
+	// Beside the user's configuration, the name that config use keeps.
+	contextFile = "context"
+	fileSuffix  = "-file" // of a key that names the file with a secret
 	// DefaultContext names the file without any context's overlay.
 	DefaultContext = "default"
 )
@@ -51,6 +58,12 @@ type Loaded struct {
 	sources     map[string]string
 }
 
+// layer is one place that values come from.
+type layer struct {
+	values map[string]any // by key
+	source func(key string) string
+}
+
 // Load reads and validates the configuration. Errors are [*Error].
 func Load(s Sources) (*Loaded, error) {
 	l := &Loaded{Config: Default(), Context: DefaultContext, ContextFrom: "default", sources: map[string]string{}}
@@ -64,61 +77,55 @@ func Load(s Sources) (*Loaded, error) {
 		return nil, err
 	}
 	known := fields(&l.Config)
-	l.Warnings = unknownEnv(env, known)
-
-	v := viper.New()
-	for _, f := range known {
-		v.SetDefault(f.key, f.value.Interface())
-		if err := v.BindEnv(f.key, envName(f.key)); err != nil {
-			return nil, fmt.Errorf("bind %s: %w", f.key, err)
-		}
-	}
-	for _, layer := range []map[string]any{file, overlay} {
-		for key, value := range layer {
-			if err := v.MergeConfigMap(nest(key, value)); err != nil {
-				return nil, &Error{Msg: fmt.Sprintf("read %s: %v", key, err)}
-			}
-		}
-	}
-	for key, value := range s.Flags {
-		v.Set(key, value)
-	}
-	for _, f := range known {
-		source := l.sourceOf(f.key, s, env, file, overlay)
-		l.sources[f.key] = source
-		if source == "default" {
-			continue
-		}
-		value := v.Get(f.key)
-		if text, ok := env[envName(f.key)]; ok && strings.HasPrefix(source, "environment") {
-			value = text // Viper reads the process's own environment, tests give another
-		}
-		if err := assign(f.value, value); err != nil {
-			return nil, &Error{Msg: fmt.Sprintf("%s (%s): %v", f.key, source, err)}
-		}
+	l.Warnings = append(l.Warnings, unknownEnv(env, known)...)
+	named := func(name string) func(string) string { return func(string) string { return name } }
+	err = l.apply(known, []layer{ // the later goes before the earlier
+		{file, named("file")},
+		{overlay, named("context " + l.Context)},
+		{envValues(env, known), func(key string) string { return "environment " + envName(key) }},
+		{anyMap(s.Flags), func(key string) string { return "flag --" + s.FlagOf[key] }},
+	})
+	if err != nil {
+		return nil, err
 	}
 	return l, l.Validate()
 }
 
-func (l *Loaded) sourceOf(key string, s Sources, env map[string]string, file, overlay map[string]any) string {
-	if _, ok := s.Flags[key]; ok {
-		return "flag --" + s.FlagOf[key]
+// apply puts the layers over the defaults and notes where each value is from.
+func (l *Loaded) apply(known []field, layers []layer) error {
+	v := viper.New()
+	for _, f := range known {
+		v.SetDefault(f.key, f.value.Interface())
+		l.sources[f.key] = "default"
 	}
-	if env[envName(key)] != "" {
-		return "environment " + envName(key)
+	for _, over := range layers {
+		for key, value := range over.values {
+			// A secret and the file that holds it name one thing: the later of the
+			// two displaces the other, also where that one is of an earlier layer.
+			for _, other := range []string{key + fileSuffix, strings.TrimSuffix(key, fileSuffix)} {
+				if _, both := over.values[other]; !both && other != key && l.sources[other] != "" && v.GetString(other) != "" {
+					v.Set(other, "")
+					l.sources[other] = over.source(key)
+				}
+			}
+			v.Set(key, value)
+			l.sources[key] = over.source(key)
+		}
 	}
-	if _, ok := overlay[key]; ok {
-		return "context " + l.Context
+	for _, f := range known {
+		if l.sources[f.key] == "default" {
+			continue
+		}
+		if err := assign(f.value, v.Get(f.key)); err != nil {
+			return &Error{Msg: fmt.Sprintf("%s (%s): %v", f.key, l.sources[f.key], err)}
+		}
 	}
-	if _, ok := file[key]; ok {
-		return "file"
-	}
-	return "default"
+	return nil
 }
 
 // readFile gives the file's values and each context's, by flat key.
 func (l *Loaded) readFile(s Sources, env map[string]string) (file map[string]any, contexts []contextOverlay, err error) {
-	path, err := findFile(s, env)
+	path, err := l.findFile(s, env)
 	if err != nil || path == "" {
 		return nil, nil, err
 	}
@@ -127,16 +134,10 @@ func (l *Loaded) readFile(s Sources, env map[string]string) (file map[string]any
 	if err != nil {
 		return nil, nil, &Error{Msg: "read configuration: " + err.Error()}
 	}
-	v := viper.New()
-	v.SetConfigType("yaml")
-	if err := v.ReadConfig(bytes.NewReader(text)); err != nil {
-		var parse viper.ConfigParseError
-		if errors.As(err, &parse) {
-			err = parse.Unwrap()
-		}
+	all, err := parse(text)
+	if err != nil {
 		return nil, nil, &Error{Msg: fmt.Sprintf("read %s: %s", path, oneLine(err)), Next: "config.example.yaml shows every key"}
 	}
-	all := v.AllSettings()
 	list := all["contexts"]
 	delete(all, "contexts")
 	if file, err = flatten(path, all); err != nil {
@@ -148,6 +149,23 @@ func (l *Loaded) readFile(s Sources, env map[string]string) (file map[string]any
 	}
 	return file, contexts, err
 }
+
+// parse reads one YAML document, keys as they are written: viper would take
+// Topic for topic, and silently prefer one of both.
+func parse(text []byte) (map[string]any, error) {
+	dec := yaml.NewDecoder(bytes.NewReader(text))
+	all := map[string]any{}
+	if err := dec.Decode(&all); err != nil && !errors.Is(err, io.EOF) {
+		// Which may quote a password that begins with an asterisk.
+		return nil, errors.New(unknownAnchor.ReplaceAllString(err.Error(), "unknown anchor: quote a value that begins with *"))
+	}
+	if err := dec.Decode(new(any)); !errors.Is(err, io.EOF) {
+		return nil, errors.New("there is a second document behind ---, and only the first would be read")
+	}
+	return all, nil
+}
+
+var unknownAnchor = regexp.MustCompile(`unknown anchor '.*' referenced`)
 
 type contextOverlay struct {
 	name   string
@@ -184,7 +202,7 @@ func readContexts(path string, list any) ([]contextOverlay, error) {
 
 // findFile is --config, ORDERSCTL_CONFIG, ./ordersctl.yaml or the one in the
 // user's config folder; "" where there is none.
-func findFile(s Sources, env map[string]string) (string, error) {
+func (l *Loaded) findFile(s Sources, env map[string]string) (string, error) {
 	for _, explicit := range []string{s.File, env[envPrefix+"CONFIG"]} {
 		if explicit == "" {
 			continue
@@ -200,11 +218,13 @@ func findFile(s Sources, env map[string]string) (string, error) {
 	}
 	for _, path := range candidates {
 		_, err := os.Stat(path)
-		if err == nil {
+		switch {
+		case err == nil:
 			return path, nil
-		}
-		if !errors.Is(err, fs.ErrNotExist) {
-			return "", &Error{Msg: "read configuration: " + oneLine(err)}
+		case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
+			// A service account's home is often /dev/null.
+		default:
+			l.Warnings = append(l.Warnings, fmt.Sprintf("no configuration read: %s: %s", path, oneLine(err)))
 		}
 	}
 	return "", nil
@@ -216,7 +236,11 @@ func (l *Loaded) chooseContext(s Sources, env map[string]string, overlays []cont
 		name, from = env[envPrefix+"CONTEXT"], "environment "+envPrefix+"CONTEXT"
 	}
 	if name == "" {
-		name, from = InUse(s), "config use"
+		inUse, err := InUse(s)
+		if err != nil {
+			return nil, err
+		}
+		name, from = inUse, "config use"
 	}
 	if name == "" || name == DefaultContext {
 		if name != "" {
@@ -240,19 +264,31 @@ func (l *Loaded) chooseContext(s Sources, env map[string]string, overlays []cont
 	return nil, &Error{Msg: fmt.Sprintf("context %q (%s) is not in %s", name, from, file), Next: fmt.Sprintf("choose one of %s with --context or \"ordersctl config use\"", have)}
 }
 
-// InUse is the context that config use chose, "" without one.
-func InUse(s Sources) string {
+// InUse is the context that config use chose, "" without one. One that was
+// chosen and can't be read is an error: the commands that follow would go to
+// another cluster.
+func InUse(s Sources) (string, error) {
 	if s.UserDir == "" {
-		return ""
+		return "", nil
 	}
-	b, err := os.ReadFile(filepath.Join(s.UserDir, "context"))
+	path := filepath.Join(s.UserDir, contextFile)
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+		return "", nil
+	}
+	name := strings.TrimSpace(string(b))
+	next := `choose one with --context, or again with "ordersctl config use"`
 	if err != nil {
-		return ""
+		return "", &Error{Msg: fmt.Sprintf("read which context is in use: %s: %s", path, oneLine(err)), Next: next}
 	}
-	return strings.TrimSpace(string(b))
+	if name == "" {
+		return "", &Error{Msg: fmt.Sprintf("read which context is in use: %s is empty", path), Next: next}
+	}
+	return name, nil
 }
 
-// Use makes name the context of later commands.
+// Use makes name the context of later commands. The file is replaced whole, so
+// that a command that starts meanwhile sees the one or the other.
 func Use(s Sources, name string) error {
 	if s.UserDir == "" {
 		return errors.New("find the user's config folder: neither XDG_CONFIG_HOME nor HOME is set")
@@ -260,19 +296,19 @@ func Use(s Sources, name string) error {
 	if err := os.MkdirAll(s.UserDir, 0o700); err != nil {
 		return fmt.Errorf("keep the context's name: %w", err)
 	}
-	if err := os.WriteFile(filepath.Join(s.UserDir, "context"), []byte(name+"\n"), 0o600); err != nil {
+	tmp, err := os.CreateTemp(s.UserDir, contextFile+"-")
+	if err != nil {
+		return fmt.Errorf("keep the context's name: %w", err)
+	}
+	_, err = tmp.WriteString(name + "\n")
+	if err = errors.Join(err, tmp.Close()); err == nil {
+		err = os.Rename(tmp.Name(), filepath.Join(s.UserDir, contextFile))
+	}
+	if err != nil {
+		_ = os.Remove(tmp.Name()) // the error that counts is the first
 		return fmt.Errorf("keep the context's name: %w", err)
 	}
 	return nil
-}
-
-// nest makes {"a": {"b": value}} of "a.b".
-func nest(key string, value any) map[string]any {
-	parts := strings.Split(key, ".")
-	for i := len(parts) - 1; i > 0; i-- {
-		value = map[string]any{parts[i]: value}
-	}
-	return map[string]any{parts[0]: value}
 }
 
 func oneLine(err error) string {

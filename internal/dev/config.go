@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"github.com/ordersctl/ordersctl/internal/broker"
 )
 
 // Config is the "dev" section of the configuration.
@@ -15,6 +17,16 @@ type Config struct {
 
 // DefaultConfig keeps its data in the user's data folder.
 func DefaultConfig() Config { return Config{KafkaListen: "localhost:9092"} }
+
+// Validate names what is wrong with the section.
+func (c Config) Validate() error {
+	kafka := broker.DefaultConfig()
+	kafka.Listen = c.KafkaListen
+	if err := kafka.Validate(); err != nil {
+		return fmt.Errorf("dev.kafka-listen: %w", err)
+	}
+	return nil
+}
 
 // Dir is the data directory: the one that is set, or ordersctl in the user's
 // data folder (XDG Base Directory).

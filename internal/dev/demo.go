@@ -3,6 +3,7 @@ package dev
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -24,6 +25,9 @@ func trickle(ctx context.Context, url string, log *slog.Logger) {
 	gen := order.NewGenerator(order.GeneratorOptions{Seed: uint64(now.UnixNano()), Start: now, Keys: demoKeys})
 	tick := time.NewTicker(demoEvery)
 	defer tick.Stop()
+	transport := &http.Transport{}
+	defer transport.CloseIdleConnections()
+	cl := &http.Client{Transport: transport, Timeout: 15 * time.Second}
 	for n := 1; ; n++ {
 		select {
 		case <-ctx.Done():
@@ -32,27 +36,30 @@ func trickle(ctx context.Context, url string, log *slog.Logger) {
 		}
 		o := gen.Next()
 		o.Timestamp = time.Now().UTC().Truncate(time.Millisecond)
-		body := order.Append(nil, &o)
+		body, want := order.Append(nil, &o), http.StatusAccepted
 		if n%demoBad == 0 {
-			body = bytes.Replace(body, []byte(`"total":`), []byte(`"total":"about "`), 1)
+			body, want = bytes.Replace(body, []byte(`"status":"`), []byte(`"status":"?`), 1), http.StatusBadRequest
 		}
-		if err := post(ctx, url, body); err != nil && ctx.Err() == nil {
+		if err := post(ctx, cl, url, body, want); err != nil && ctx.Err() == nil {
 			log.Warn("demo order was not posted", "err", err)
 		}
 	}
 }
 
-func post(ctx context.Context, url string, body []byte) error {
+func post(ctx context.Context, cl *http.Client, url string, body []byte, want int) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {
 		return err
 	}
 	req.Header.Set("Content-Type", "application/json")
-	resp, err := (&http.Client{Timeout: 15 * time.Second}).Do(req)
+	resp, err := cl.Do(req)
 	if err != nil {
 		return err
 	}
 	defer resp.Body.Close()
+	if resp.StatusCode != want {
+		return fmt.Errorf("%s, want %d", resp.Status, want)
+	}
 	_, err = io.Copy(io.Discard, resp.Body) // read whole, so that the connection is used again
 	return err
 }

@@ -172,11 +172,15 @@ func local(listen string) string {
 
 func orderURL(addr string) string { return "http://" + shown(addr) + "/order" }
 
-// shown writes a loopback or unspecified address as people type it.
+// shown writes the addresses that localhost reaches as people type it.
 func shown(addr string) string {
 	host, port, err := net.SplitHostPort(addr)
-	if ip := net.ParseIP(host); err == nil && (host == "" || ip != nil && (ip.IsLoopback() || ip.IsUnspecified())) {
+	if err != nil {
+		return addr
+	}
+	switch host {
+	case "", "127.0.0.1", "::1", "0.0.0.0", "::":
 		return net.JoinHostPort("localhost", port)
 	}
-	return addr
+	return addr // 127.0.0.2 is loopback too, and not localhost
 }

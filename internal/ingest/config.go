@@ -3,9 +3,9 @@ package ingest
 import (
 	"errors"
 	"fmt"
-	"net"
 	"time"
 
+	"github.com/ordersctl/ordersctl/internal/telemetry"
 	"github.com/ordersctl/ordersctl/internal/unit"
 )
 
@@ -46,8 +46,8 @@ func DefaultConfig() Config {
 // Validate names what is wrong with the section.
 func (c Config) Validate() error {
 	var errs []error
-	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
-		errs = append(errs, fmt.Errorf("serve.listen %q is not host:port", c.Listen))
+	if err := telemetry.ValidateListen("serve.listen", c.Listen); err != nil {
+		errs = append(errs, err)
 	}
 	if c.Ack != AckDelivered && c.Ack != AckEnqueued {
 		errs = append(errs, fmt.Errorf("serve.ack %q is none of %s, %s", c.Ack, AckDelivered, AckEnqueued))

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -29,8 +30,15 @@ func DefaultAdminConfig() AdminConfig { return AdminConfig{Listen: ":9180"} }
 
 // Validate names what is wrong with the section.
 func (c AdminConfig) Validate() error {
-	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
-		return fmt.Errorf("admin.listen %q is not host:port", c.Listen)
+	return ValidateListen("admin.listen", c.Listen)
+}
+
+// ValidateListen checks the value of key to be host:port with a number for a
+// port; the host may be empty.
+func ValidateListen(key, addr string) error {
+	_, port, err := net.SplitHostPort(addr)
+	if n, numErr := strconv.Atoi(port); err != nil || numErr != nil || n < 0 || n > 65535 {
+		return fmt.Errorf("%s %q is not host:port", key, addr)
 	}
 	return nil
 }
