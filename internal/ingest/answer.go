@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"strconv"
 
-	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/valyala/fasthttp"
 
 	"github.com/ordersctl/ordersctl/internal/client"
@@ -18,6 +17,7 @@ type answer struct {
 	problem *problem // of everything else
 	allow   string
 	retry   string
+	replay  bool // of an earlier request's answer
 	orderID string
 	eventID string
 	cause   error // of a refusal by Kafka, for the log
@@ -62,27 +62,27 @@ func busy(detail string) answer {
 }
 
 // receipt is the 202 of a record that is in the log.
-func receipt(r *kgo.Record) answer {
-	b := appendReceipt(r)
+func receipt(orderID, eventID, topic string, partition int32, offset int64) answer {
+	b := appendReceipt(orderID, eventID, topic)
 	b = append(b, `,"partition":`...)
-	b = strconv.AppendInt(b, int64(r.Partition), 10)
+	b = strconv.AppendInt(b, int64(partition), 10)
 	b = append(b, `,"offset":`...)
-	b = strconv.AppendInt(b, r.Offset, 10)
+	b = strconv.AppendInt(b, offset, 10)
 	return answer{code: fasthttp.StatusAccepted, body: append(b, "}\n"...)}
 }
 
 // enqueued is the 202 of a record that is in this process's memory.
-func enqueued(r *kgo.Record) answer {
-	return answer{code: fasthttp.StatusAccepted, body: append(appendReceipt(r), `,"outcome":"enqueued"}`+"\n"...)}
+func enqueued(orderID, eventID, topic string) answer {
+	return answer{code: fasthttp.StatusAccepted, body: append(appendReceipt(orderID, eventID, topic), `,"outcome":"enqueued"}`+"\n"...)}
 }
 
-func appendReceipt(r *kgo.Record) []byte {
+func appendReceipt(orderID, eventID, topic string) []byte {
 	b := append(make([]byte, 0, 192), `{"id":`...)
-	b = order.AppendString(b, string(r.Key))
+	b = order.AppendString(b, orderID)
 	b = append(b, `,"event_id":"`...)
-	b = append(b, client.HeaderValue(r, client.HeaderEventID)...)
+	b = append(b, eventID...)
 	b = append(b, `","topic":"`...)
-	b = append(b, r.Topic...)
+	b = append(b, topic...)
 	return append(b, '"')
 }
 
@@ -92,6 +92,9 @@ func (a *answer) write(ctx *fasthttp.RequestCtx, requestID string) {
 	ctx.SetStatusCode(a.code)
 	if a.allow != "" {
 		h.Set(fasthttp.HeaderAllow, a.allow)
+	}
+	if a.replay {
+		h.Set(headerReplayed, "true")
 	}
 	if a.retry != "" {
 		h.Set(fasthttp.HeaderRetryAfter, a.retry)

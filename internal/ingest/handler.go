@@ -93,7 +93,17 @@ func (s *Server) take(ctx *fasthttp.RequestCtx, requestID string, start time.Tim
 		Client:      client.ClientAnonymous,
 		Traceparent: traceparent(ctx.Request.Header.Peek(client.HeaderTraceparent)),
 	}
-	a := s.produce(client.ToRecord(s.opts.Topic, &o, meta))
+	var a answer
+	switch keys := ctx.Request.Header.PeekAll(headerIdempotencyKey); {
+	case len(keys) == 0:
+		a = s.produce(client.ToRecord(s.opts.Topic, &o, meta), nil)
+	case len(keys) > 1 || !validKey(string(keys[0])):
+		a = refuse(fasthttp.StatusBadRequest, client.NotWritten,
+			fmt.Sprintf("the Idempotency-Key has to be one, of 1 to %d printable ASCII characters", maxIdempotencyKey))
+	default:
+		meta.EventID = eventID(meta.Client, o.ID, string(keys[0]))
+		a = s.once(&o, meta, string(keys[0]))
+	}
 	a.orderID, a.eventID = o.ID, meta.EventID
 	return a
 }

@@ -17,6 +17,8 @@ type metrics struct {
 	outcomes *prometheus.CounterVec
 	acks     prometheus.Histogram
 	late     prometheus.Counter
+
+	idempotency *prometheus.CounterVec
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -41,7 +43,13 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Name: "ordersctl_produce_late_total", Help: "Outcomes that came after the answer had said unknown.",
 		}),
 	}
-	reg.MustRegister(m.requests, m.duration, m.outcomes, m.acks, m.late)
+	m.idempotency = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "ordersctl_idempotency_total", Help: "Requests with an Idempotency-Key by what was done.",
+	}, []string{"result"})
+	reg.MustRegister(m.requests, m.duration, m.outcomes, m.acks, m.late, m.idempotency)
+	for _, v := range verdicts() {
+		m.idempotency.WithLabelValues(string(v))
+	}
 	for _, o := range []client.Outcome{client.Acked, client.NotWritten, client.Unknown} {
 		m.outcomes.WithLabelValues(string(o)) // there from the start, so that a rate has its zero
 	}

@@ -19,11 +19,13 @@ import (
 type attempt struct {
 	answered atomic.Bool
 	done     chan error // buffered: a promise never waits for a handler that has gone
+	reply    *reply     // what its Idempotency-Key stands for, nil without one
 }
 
 // produce hands the record to Kafka and waits for what becomes of it, or in
-// enqueued mode does not wait.
-func (s *Server) produce(r *kgo.Record) answer {
+// enqueued mode does not wait. booked is what the order's Idempotency-Key stands
+// for, nil without one; it is settled in every case.
+func (s *Server) produce(r *kgo.Record, booked *reply) answer {
 	size := int64(len(r.Key) + len(r.Value))
 	// Counted here and not left to ErrMaxBuffered, which comes by the promise:
 	// in enqueued mode the answer would be out before it.
@@ -31,21 +33,24 @@ func (s *Server) produce(r *kgo.Record) answer {
 	if records > maxBufferedRecords || bytes > int64(maxBufferedBytes) {
 		s.release(size)
 		s.metrics.outcome(client.NotWritten)
+		if booked != nil {
+			s.replies.settle(booked, client.NotWritten, 0, 0, time.Now())
+		}
 		return busy("too many orders are waiting for Kafka")
 	}
 	wait := s.opts.Ack == AckDelivered
-	a := &attempt{done: make(chan error, 1)}
+	a := &attempt{done: make(chan error, 1), reply: booked}
 	a.answered.Store(!wait)
 	start := time.Now()
 	// Never the request's context: one that is cancelled fails every record
 	// that is buffered for the same partition.
 	ctx := context.Background() //nolint:forbidigo // for the reason above
 	s.kafka.TryProduce(ctx, r, func(r *kgo.Record, err error) {
-		s.release(size)
 		s.settle(a, r, err, wait, time.Since(start))
+		s.release(size) // last: at zero everything is settled
 	})
 	if !wait {
-		return enqueued(r)
+		return enqueued(string(r.Key), client.HeaderValue(r, client.HeaderEventID), r.Topic)
 	}
 	timer := time.NewTimer(s.opts.Timeout)
 	defer timer.Stop()
@@ -77,6 +82,9 @@ func (s *Server) settle(a *attempt, r *kgo.Record, err error, waited bool, took 
 	}
 	if errors.Is(err, kerr.UnknownTopicID) || errors.Is(err, kerr.UnknownTopicOrPartition) {
 		s.heal()
+	}
+	if a.reply != nil { // before anyone is answered, who may ask again at once
+		s.replies.settle(a.reply, outcome, r.Partition, r.Offset, time.Now())
 	}
 	heard := a.answered.CompareAndSwap(false, true)
 	if heard {
@@ -138,7 +146,7 @@ func (s *Server) topicID() ([16]byte, error) {
 // delivered turns the promise's error into the answer.
 func (s *Server) delivered(r *kgo.Record, err error) answer {
 	if err == nil {
-		return receipt(r)
+		return receipt(string(r.Key), client.HeaderValue(r, client.HeaderEventID), r.Topic, r.Partition, r.Offset)
 	}
 	outcome := client.OutcomeOf(err)
 	if errors.Is(err, kgo.ErrMaxBuffered) {

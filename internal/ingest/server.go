@@ -63,6 +63,7 @@ type Server struct {
 	log      *slog.Logger
 	metrics  *metrics
 	refusals *refusals
+	replies  *replies
 	listener net.Listener
 	http     *fasthttp.Server
 	info     TopicInfo
@@ -97,6 +98,7 @@ func New(ctx context.Context, opts Options) (*Server, error) {
 		log:      opts.Log,
 		metrics:  newMetrics(opts.Registry),
 		refusals: newRefusals(opts.Log),
+		replies:  newReplies(replyWindow, maxReplies),
 		expired:  make(chan struct{}),
 	}
 	kafkaMetrics := kprom.NewMetrics("ordersctl_kafka", kprom.Registry(opts.Registry))
