@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -35,7 +36,7 @@ type IO struct {
 
 func processIO() IO {
 	s := IO{
-		In: os.Stdin, Out: os.Stdout, Err: os.Stderr,
+		In: os.Stdin, Out: &stdout{os.Stdout}, Err: os.Stderr,
 		InTTY:  term.IsTerminal(int(os.Stdin.Fd())),
 		OutTTY: term.IsTerminal(int(os.Stdout.Fd())),
 		ErrTTY: term.IsTerminal(int(os.Stderr.Fd())),
@@ -46,6 +47,24 @@ func processIO() IO {
 	s.Color = s.OutTTY && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
 	return s
 }
+
+// stdout tells its own broken pipe from those of sockets and other files: it
+// alone means that a reader has had enough.
+type stdout struct{ *os.File }
+
+func (s *stdout) Write(p []byte) (int, error) {
+	n, err := s.File.Write(p)
+	if errors.Is(err, syscall.EPIPE) {
+		err = &goneError{err}
+	}
+	return n, err
+}
+
+// goneError says that nobody reads stdout any more.
+type goneError struct{ err error }
+
+func (e *goneError) Error() string { return e.err.Error() }
+func (e *goneError) Unwrap() error { return e.err }
 
 // App is what every command can ask for. What costs something (configuration,
 // a client) is made at first use, so that --help works with a broken file.
@@ -118,7 +137,7 @@ func (a *App) say(format string, args ...any) {
 // confirm asks before something is destroyed. In a protected context the name
 // has to be typed; elsewhere y is enough, and --yes (yes) skips the question.
 // named is the name given by --confirm.
-func (a *App) confirm(l *config.Loaded, question, name string, yes bool, named string) error {
+func (a *App) confirm(ctx context.Context, l *config.Loaded, question, name string, yes bool, named string) error {
 	switch {
 	case l.Protected && named == name, !l.Protected && yes:
 		return nil
@@ -131,15 +150,39 @@ func (a *App) confirm(l *config.Loaded, question, name string, yes bool, named s
 	default:
 		_, _ = fmt.Fprintf(a.Err, "%s [y/N] ", question)
 	}
-	line, err := bufio.NewReader(a.In).ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
-		return fmt.Errorf("read the answer: %w", err)
+	line, err := a.readLine(ctx)
+	if err != nil {
+		return err
 	}
 	answer := strings.TrimSpace(line)
 	if l.Protected && answer == name || !l.Protected && (strings.EqualFold(answer, "y") || strings.EqualFold(answer, "yes")) {
 		return nil
 	}
 	return &failure{err: errors.New("not confirmed, nothing was changed"), code: exitFailed}
+}
+
+// readLine ends with ctx, which a read of a terminal does not: the goroutine
+// stays behind in it while the process ends.
+func (a *App) readLine(ctx context.Context) (string, error) {
+	type read struct {
+		line string
+		err  error
+	}
+	done := make(chan read, 1)
+	go func() {
+		line, err := bufio.NewReader(a.In).ReadString('\n')
+		done <- read{line, err}
+	}()
+	select {
+	case r := <-done:
+		if r.err != nil && !errors.Is(r.err, io.EOF) {
+			return "", fmt.Errorf("read the answer: %w", r.err)
+		}
+		return r.line, nil
+	case <-ctx.Done():
+		_, _ = fmt.Fprintln(a.Err)
+		return "", ctx.Err()
+	}
 }
 
 // now is the clock of everything that is shown or sent.

@@ -27,7 +27,8 @@ func TestExitCodesRideOnErrors(t *testing.T) {
 		"items that failed":               {t.Context(), &doneError{exitFailed}, 1},
 		"an interrupted command":          {stopped, fmt.Errorf("send: %w", context.Canceled), 130},
 		"cancelled, but not by a signal":  {t.Context(), context.Canceled, 1},
-		"a reader that went away":         {t.Context(), &writeError{syscall.EPIPE}, 0},
+		"a reader that went away":         {t.Context(), fmt.Errorf("write: %w", &goneError{syscall.EPIPE}), 0},
+		"a broken pipe of another kind":   {t.Context(), fmt.Errorf("send: %w", syscall.EPIPE), 1},
 		"a configuration that is not one": {t.Context(), &config.Error{Msg: "x"}, 2},
 	} {
 		if got := exitCode(c.ctx, c.err); got != c.want {
@@ -35,11 +36,6 @@ func TestExitCodesRideOnErrors(t *testing.T) {
 		}
 	}
 }
-
-type writeError struct{ err error }
-
-func (e *writeError) Error() string { return e.err.Error() }
-func (e *writeError) Unwrap() error { return e.err }
 
 func TestErrorsAreOneLineAndTheHintAnother(t *testing.T) {
 	var out bytes.Buffer
@@ -70,10 +66,40 @@ func TestDestructionIsConfirmed(t *testing.T) {
 			app := &App{IO: IO{In: strings.NewReader(c.typed), Out: io.Discard, Err: io.Discard, InTTY: c.tty}}
 			l := &config.Loaded{Context: "prod"}
 			l.Protected = c.protected
-			if err := app.confirm(l, "delete topic orders?", "orders", c.yes, c.named); (err == nil) != c.ok {
+			if err := app.confirm(t.Context(), l, "delete topic orders?", "orders", c.yes, c.named); (err == nil) != c.ok {
 				t.Errorf("got %v", err)
 			}
 		})
+	}
+}
+
+func TestASignalEndsAQuestion(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	in, typed := io.Pipe() // a terminal at which nobody types
+	defer typed.Close()
+	app := &App{IO: IO{In: in, Out: io.Discard, Err: io.Discard, InTTY: true}}
+	done := make(chan error, 1)
+	go func() { done <- app.confirm(ctx, &config.Loaded{}, "delete topic orders?", "orders", false, "") }()
+	cancel()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestTheRestGoesWhereTheBeginningWent(t *testing.T) {
+	var got string
+	app := &App{IO: IO{In: strings.NewReader(""), Out: io.Discard, Err: io.Discard}}
+	cmd := newSend(app, func(_ context.Context, o *sendOptions) error {
+		got = o.again
+		return nil
+	})
+	cmd.SetArgs([]string{"orders.ndjson", "-t", "my-orders", "--rate", "5k", "--rejects", "bad lines", "--dry-run"})
+	if err := cmd.ExecuteContext(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	const want = "ordersctl send --dry-run=true --rate 5k/s --rejects 'bad lines.2' --topic my-orders -"
+	if got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }
 

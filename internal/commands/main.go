@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ordersctl/ordersctl/internal/config"
+	"github.com/ordersctl/ordersctl/internal/tail"
 )
 
 // The exit codes. Of several causes the first of 6, 5, 3, 1, 130 counts.
@@ -69,9 +70,12 @@ func Run(ctx context.Context, app *App, args []string) int {
 }
 
 func exitCode(ctx context.Context, err error) int {
-	var coded interface{ ExitCode() int }
+	var (
+		coded interface{ ExitCode() int }
+		gone  *goneError
+	)
 	switch {
-	case errors.Is(err, syscall.EPIPE):
+	case errors.As(err, &gone), errors.Is(err, tail.ErrGone):
 		return exitOK // nobody reads on: that is the reader's right
 	case errors.As(err, &coded):
 		return coded.ExitCode()

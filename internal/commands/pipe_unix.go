@@ -4,7 +4,6 @@ package commands
 
 import (
 	"io"
-	"os"
 
 	"golang.org/x/sys/unix"
 )
@@ -13,7 +12,7 @@ import (
 // write would learn it from no EPIPE, and "tail | head -1" would stay until the
 // next order.
 func readerGone(w io.Writer) func() bool {
-	f, ok := w.(*os.File)
+	f, ok := w.(*stdout)
 	if !ok {
 		return nil
 	}

@@ -25,6 +25,7 @@ import (
 const toKafka = "kafka"
 
 type sendOptions struct {
+	again  string // the command line that goes on with the rest of a file, from stdin
 	app    *App
 	loaded *config.Loaded
 
@@ -123,6 +124,7 @@ func (o *sendOptions) complete(cmd *cobra.Command) error {
 	fs := cmd.Flags()
 	o.oneSet = slices.ContainsFunc(sendFlagsOfOne(), fs.Changed)
 	o.seedSet = fs.Changed("seed")
+	o.again = commandAgain(fs)
 	if !fs.Changed("id") {
 		o.one.ID = send.NewOrderID()
 	}
@@ -173,7 +175,7 @@ func (o *sendOptions) completeSource(cmd *cobra.Command) error {
 		return usageError("add --count N", "--seed and --keys are for --count")
 	case o.keys < 0:
 		return usageError("", "--keys %d is negative", o.keys)
-	case o.oneSet && o.rejects != "":
+	case (o.oneSet || counted) && o.rejects != "":
 		return usageError("", "--rejects is for files")
 	case stdins > 1:
 		return usageError("", "- is the standard input and can be read once")
@@ -207,7 +209,7 @@ func orderURL(s string) (string, error) {
 func runSend(ctx context.Context, opts *sendOptions) (err error) {
 	if opts.count > 0 && !opts.dryRun && opts.loaded.Protected {
 		name := opts.loaded.Topic
-		if err := opts.app.confirm(opts.loaded, fmt.Sprintf("send %s made-up orders to %s?", thousands(opts.count), opts.where()), name, false, opts.confirm); err != nil {
+		if err := opts.app.confirm(ctx, opts.loaded, fmt.Sprintf("send %s made-up orders to %s?", thousands(opts.count), opts.where()), name, false, opts.confirm); err != nil {
 			return err
 		}
 	}
@@ -241,6 +243,7 @@ func (o *sendOptions) send(ctx context.Context, in *sendInput, to send.Target) e
 	}
 	if o.to != toKafka {
 		run.Window = send.HTTPWindow(o.connections)
+		run.Patience = o.loaded.Kafka.DeliveryTimeout + send.HTTPPatience
 	}
 	if o.dryRun {
 		run.Rate = 0
@@ -325,12 +328,18 @@ func (in *sendInput) openRejects(o *sendOptions) error {
 	}
 	if here, err := os.Stat(o.rejects); err == nil {
 		for _, name := range o.files {
-			if there, err := os.Stat(name); err == nil && os.SameFile(here, there) {
+			there, err := os.Stat(name)
+			if stdin, ok := o.app.In.(*os.File); ok && name == send.Stdin {
+				there, err = stdin.Stat() // "send - < orders.ndjson"
+			}
+			if err == nil && os.SameFile(here, there) {
 				return usageError("name another file", "--rejects %s is read from: it would be overwritten", o.rejects)
 			}
 		}
 	}
-	f, err := os.Create(o.rejects)
+	// Not os.Create, which opens for reading too: the writer of a pipe would be
+	// its own reader and never learn that the other one has gone.
+	f, err := os.OpenFile(o.rejects, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o666)
 	if err != nil {
 		return fmt.Errorf("write rejects: %w", err)
 	}

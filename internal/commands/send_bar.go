@@ -51,7 +51,7 @@ func (b *sendBar) set(s send.Stats) {
 	case b.count > 0:
 		b.bar.SetCurrent(min(s.Acked+s.Failed(), b.count-1)) // its end is ours to tell
 	case b.in.files != nil && b.in.files.Size() > 0:
-		b.bar.SetCurrent(min(b.in.files.Read(), b.in.files.Size()-1))
+		b.bar.SetCurrent(min(b.in.files.Taken(), b.in.files.Size()-1))
 	}
 }
 

@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/spf13/pflag"
+
 	"github.com/ordersctl/ordersctl/internal/client"
 	"github.com/ordersctl/ordersctl/internal/send"
 )
@@ -65,15 +67,19 @@ func (t *sendTalk) report(rec send.Receipt) {
 	}
 	switch {
 	case rec.Rejected:
-		if t.rejected++; t.rejected <= sendNamed {
+		if t.rejected++; t.named(t.rejected) {
 			t.say("%s: %s", printable(rec.At.String()), printable(rec.Error))
 		}
 	case rec.Outcome != client.Acked && !rec.Halted:
-		if t.failed++; t.failed <= sendNamed {
+		if t.failed++; t.named(t.failed) {
 			t.say("%s", t.failure(rec))
 		}
 	}
 }
+
+// named tells whether the nth failure is named: all of them, but a screen has
+// room for some.
+func (t *sendTalk) named(n int64) bool { return !t.opts.app.ErrTTY || n <= sendNamed }
 
 // receiptLine is "order-001  orders/2@17".
 func receiptLine(rec send.Receipt) string {
@@ -144,10 +150,10 @@ func (t *sendTalk) end(ctx context.Context, sum send.Summary, err error) error {
 		t.bar.stop()
 		t.bar = nil
 	}
-	if more := t.rejected - sendNamed; more > 0 {
+	if more := t.rejected - sendNamed; !t.named(t.rejected) {
 		t.say("and %s more that are not orders", thousands(more))
 	}
-	if more := t.failed - sendNamed; more > 0 {
+	if more := t.failed - sendNamed; !t.named(t.failed) {
 		t.say("and %s more that were not acknowledged (-o json names each)", thousands(more))
 	}
 	o := t.opts
@@ -206,14 +212,38 @@ func (t *sendTalk) sayResume(sum send.Summary, interrupted bool) {
 		return
 	}
 	except := ""
-	if sum.Rejected > 0 || t.failed > 0 {
+	switch {
+	case !t.named(t.rejected) || !t.named(t.failed):
+		except = ", but for failures that -o json names one by one"
+	case sum.Rejected > 0 || t.failed > 0:
 		except = " or named above"
 	}
 	t.say("%s: everything before %s is acknowledged%s", word, printable(at.String()), except)
 	if at.File == "" || at.Element || at.File == "stdin" || len(t.opts.files) != 1 || filepath.Ext(at.File) == ".gz" {
 		return
 	}
-	t.say("hint: go on with  tail -n +%d %s | ordersctl send -", at.N, shellQuote(at.File))
+	t.say("hint: go on with  tail -n +%d %s | %s", at.N, shellQuote(at.File), t.opts.again)
+}
+
+// commandAgain is the command line with the flags that were given, reading
+// stdin: without them the rest would go to another topic or cluster.
+func commandAgain(fs *pflag.FlagSet) string {
+	parts := []string{"ordersctl", "send"}
+	fs.Visit(func(f *pflag.Flag) {
+		value := f.Value.String()
+		if list, ok := f.Value.(pflag.SliceValue); ok {
+			value = strings.Join(list.GetSlice(), ",")
+		}
+		switch {
+		case f.Name == "rejects": // which holds those of the first part
+			parts = append(parts, "--rejects", shellQuote(value+".2"))
+		case f.Value.Type() == "bool":
+			parts = append(parts, "--"+f.Name+"="+value)
+		default:
+			parts = append(parts, "--"+f.Name, shellQuote(value))
+		}
+	})
+	return strings.Join(append(parts, "-"), " ")
 }
 
 func shellQuote(s string) string {

@@ -101,7 +101,7 @@ func alterTopic(ctx context.Context, opts *topicAlterOptions, c cluster, alterat
 		app.say("dry run: nothing was changed")
 		return nil
 	}
-	if err := app.confirm(c.config, fmt.Sprintf("Change topic %s?", opts.name), opts.name, opts.consent.yes, opts.consent.confirm); err != nil {
+	if err := app.confirm(ctx, c.config, fmt.Sprintf("Change topic %s?", opts.name), opts.name, opts.consent.yes, opts.consent.confirm); err != nil {
 		return err
 	}
 	barriers, err := plan.Apply(ctx, c.Client)

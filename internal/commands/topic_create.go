@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/ordersctl/ordersctl/internal/config"
 	"github.com/ordersctl/ordersctl/internal/topic"
@@ -32,7 +34,7 @@ partition has a leader.
 
 --with-dlq creates the dead letter topic too: the configured one (dlq-topic) for
 the configured topic, else TOPIC.dlq; kept for ever, with room for each record
-and the reason why it is there.
+and the reason why it is there: 64 KiB above the topic's max.message.bytes.
 
 --if-not-exists leaves a topic that is there as it is. Where it has other
 partitions, replicas or configs than were asked for, the difference is printed
@@ -75,47 +77,98 @@ func runTopicCreate(ctx context.Context, opts *topicCreateOptions) error {
 			return err
 		}
 	}
+	if err := checkCreateFlags(opts.cmd.Flags()); err != nil {
+		return err
+	}
 	return opts.app.onCluster(ctx, opts.cmd, func(c cluster) error {
-		specs := createSpecs(opts, c.config, configs)
-		for _, s := range specs {
-			if err := checkTopicName(s.Name); err != nil {
+		main, dlq := createWhat(opts, c.config, configs)
+		if err := checkTopicName(main.Name); err != nil {
+			return err
+		}
+		if dlq != "" {
+			if err := checkTopicName(dlq); err != nil {
 				return err
 			}
 		}
-		if err := warnOfOneReplica(ctx, opts.app, c, specs[0]); err != nil {
+		if err := warnOfOneReplica(ctx, opts.app, c, main); err != nil {
 			return err
 		}
 		if opts.ifNotExists {
-			return ensureTopics(ctx, opts, c, specs)
+			return ensureTopics(ctx, opts, c, main, dlq)
 		}
-		// All are checked before the first is made.
-		for _, s := range specs {
-			if err := topic.Check(ctx, c.Client, s); err != nil {
-				return err
-			}
-		}
-		for _, s := range specs {
-			if err := createTopic(ctx, opts, c, s); err != nil {
-				return err
-			}
-		}
-		return nil
+		return createTopics(ctx, opts, c, main, dlq)
 	})
 }
 
-func createSpecs(opts *topicCreateOptions, l *config.Loaded, configs []topic.ConfigEntry) []topic.Spec {
-	main := topic.Spec{Name: opts.name, Partitions: l.NewTopic.Partitions, Replicas: l.NewTopic.Replicas, Configs: configs}
+// checkCreateFlags names the flag where the configuration would name its key,
+// which is not what was typed.
+func checkCreateFlags(fs *pflag.FlagSet) error {
+	for _, flag := range []struct {
+		name, source string
+		check        func(string, int) error
+	}{
+		{"partitions", "-p, --partitions:", topic.CheckPartitions},
+		{"replicas", "-r, --replicas:", topic.CheckReplicas},
+	} {
+		if n, err := fs.GetInt(flag.name); err == nil && fs.Changed(flag.name) {
+			if err := flag.check(flag.source, n); err != nil {
+				return usageError("", "%s", err)
+			}
+		}
+	}
+	return nil
+}
+
+// createWhat is the topic and the name of its dead letter topic, "" where none
+// is wanted.
+func createWhat(opts *topicCreateOptions, l *config.Loaded, configs []topic.ConfigEntry) (main topic.Spec, dlq string) {
+	main = topic.Spec{Name: opts.name, Partitions: l.NewTopic.Partitions, Replicas: l.NewTopic.Replicas, Configs: configs}
 	if main.Name == "" {
 		main.Name = l.Topic
 	}
-	if !opts.withDLQ {
-		return []topic.Spec{main}
+	switch {
+	case !opts.withDLQ:
+		return main, ""
+	case main.Name == l.Topic:
+		return main, l.DLQTopic
 	}
-	dlq := main.Name + ".dlq"
-	if main.Name == l.Topic {
-		dlq = l.DLQTopic
+	return main, main.Name + ".dlq"
+}
+
+// createTopics checks both before it makes the first. What the dead letter
+// topic must hold is known for certain once main is there, so it is asked again.
+func createTopics(ctx context.Context, opts *topicCreateOptions, c cluster, main topic.Spec, dlq string) error {
+	if err := topic.Check(ctx, c.Client, main); err != nil {
+		return err
 	}
-	return []topic.Spec{main, topic.DLQSpec(main, dlq)}
+	if dlq == "" {
+		return createTopic(ctx, opts, c, main)
+	}
+	spec, err := dlqSpec(ctx, opts, c, main, dlq)
+	if err != nil {
+		return err
+	}
+	if err := topic.Check(ctx, c.Client, spec); err != nil {
+		return err
+	}
+	if err := createTopic(ctx, opts, c, main); err != nil {
+		return err
+	}
+	if !opts.dryRun {
+		if spec, err = dlqSpec(ctx, opts, c, main, dlq); err != nil {
+			return err
+		}
+	}
+	return createTopic(ctx, opts, c, spec)
+}
+
+func dlqSpec(ctx context.Context, opts *topicCreateOptions, c cluster, main topic.Spec, dlq string) (topic.Spec, error) {
+	spec, err := topic.DLQSpecOf(ctx, c.Client, main, dlq)
+	limited := slices.ContainsFunc(spec.Configs, func(e topic.ConfigEntry) bool { return e.Key == "max.message.bytes" })
+	if err == nil && opts.dryRun && !limited {
+		opts.app.say("max.message.bytes of topic %s will be 64 KiB above what the brokers give topic %s; they do not tell it yet", dlq, main.Name)
+	}
+	return spec, err
 }
 
 func warnOfOneReplica(ctx context.Context, app *App, c cluster, s topic.Spec) error {
@@ -146,15 +199,28 @@ func createTopic(ctx context.Context, opts *topicCreateOptions, c cluster, s top
 
 // ensureTopics makes what is missing and compares what is there; a difference
 // in one topic does not keep the other from being made.
-func ensureTopics(ctx context.Context, opts *topicCreateOptions, c cluster, specs []topic.Spec) error {
-	drifts := map[string][]topic.Drift{}
-	for _, s := range specs {
-		drift, err := ensureTopic(ctx, opts, c, s)
+func ensureTopics(ctx context.Context, opts *topicCreateOptions, c cluster, main topic.Spec, dlq string) error {
+	drift, err := ensureTopic(ctx, opts, c, main)
+	if err != nil {
+		return err
+	}
+	specs, drifts := []topic.Spec{main}, map[string][]topic.Drift{main.Name: drift}
+	if dlq != "" {
+		spec, err := dlqSpec(ctx, opts, c, main, dlq)
 		if err != nil {
 			return err
 		}
-		drifts[s.Name] = drift
+		specs = append(specs, spec)
+		if drifts[dlq], err = ensureTopic(ctx, opts, c, spec); err != nil {
+			return err
+		}
 	}
+	return reportDrift(opts, specs, drifts)
+}
+
+// reportDrift prints how topics differ from what was asked for; that is a
+// failure.
+func reportDrift(opts *topicCreateOptions, specs []topic.Spec, drifts map[string][]topic.Drift) error {
 	t := newTable("TOPIC", "SETTING", "ASKED", "IS")
 	var names []string
 	for _, s := range specs {

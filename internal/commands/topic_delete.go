@@ -86,7 +86,7 @@ func deleteTopics(ctx context.Context, opts *topicDeleteOptions, c cluster, name
 	}
 	if len(there) > 0 && !opts.consent.dryRun {
 		question := fmt.Sprintf("Delete %s: %s?", count(len(there), "topic"), strings.Join(there, ", "))
-		if err := app.confirm(c.config, question, strings.Join(there, ","), opts.consent.yes, opts.consent.confirm); err != nil {
+		if err := app.confirm(ctx, c.config, question, strings.Join(there, ","), opts.consent.yes, opts.consent.confirm); err != nil {
 			return failAll(opts, c, append(failures, err))
 		}
 		failed := topic.Delete(ctx, c.Client, there...)

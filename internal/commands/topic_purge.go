@@ -25,7 +25,7 @@ func newTopicPurge(app *App, runF func(context.Context, *topicPurgeOptions) erro
 		Short: "Delete a topic's records, up to now or before an offset or a time",
 		Long: `Delete a topic's records: all that are there now, or with --before those that lie
 before an offset (5000, in each partition), a place (1@5000 or orders/1@5000, in
-that one alone) or a time (@2026-11-01, @2026-11-01T12:00:00Z, @-36h).
+that one alone) or a time (@2026-11-01, @2026-11-01T12:00, @-1d12h, @1793534400).
 
 The topic stays, its offsets go on where they are. What is written after the
 question was asked is kept. Deleted records can't be had back.`,
@@ -76,7 +76,7 @@ func runTopicPurge(ctx context.Context, opts *topicPurgeOptions) error {
 			return nil
 		}
 		question := fmt.Sprintf("Delete %s of topic %s?", count(plan.Records, "record"), opts.name)
-		if err := app.confirm(c.config, question, opts.name, opts.consent.yes, opts.consent.confirm); err != nil {
+		if err := app.confirm(ctx, c.config, question, opts.name, opts.consent.yes, opts.consent.confirm); err != nil {
 			return err
 		}
 		gone, err := plan.Apply(ctx, c.Client)

@@ -6,7 +6,9 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/ordersctl/ordersctl/internal/config"
 	"github.com/ordersctl/ordersctl/internal/topic"
@@ -110,5 +112,38 @@ func TestDriftHintIsACommandAsFarAsThereIsOne(t *testing.T) {
 				t.Errorf("got %q, want %q", got, test.want)
 			}
 		})
+	}
+}
+
+func TestDryRunSaysWhenTheDeadLettersLimitIsNotKnown(t *testing.T) {
+	kafka, err := kfake.NewCluster(kfake.NumBrokers(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer kafka.Close()
+	kafka.ControlKey(int16(kmsg.DescribeConfigs), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		kafka.KeepControl()
+		asked := req.(*kmsg.DescribeConfigsRequest).Resources[0]
+		if asked.ResourceType != kmsg.ConfigResourceTypeBroker {
+			return nil, nil, false
+		}
+		resp, r := req.ResponseKind().(*kmsg.DescribeConfigsResponse), kmsg.NewDescribeConfigsResponseResource()
+		r.ResourceType, r.ResourceName, r.ErrorCode = asked.ResourceType, asked.ResourceName, kerr.ClusterAuthorizationFailed.Code
+		resp.Resources = append(resp.Resources, r)
+		return resp, nil, true
+	})
+	for _, test := range []struct{ flag, out, talk string }{
+		{"--dry-run", "retention.bytes=-1\n", "orders.dlq will be 64 KiB above"},
+		{"--if-not-exists", "", "orders.dlq: 3 partitions, replication 1, retention.ms=-1, retention.bytes=-1, max.message.bytes=1114124\n"},
+	} {
+		var out, talk bytes.Buffer
+		app := &App{
+			IO:      IO{In: strings.NewReader(""), Out: &out, Err: &talk},
+			Sources: config.Sources{Environ: []string{"ORDERSCTL_KAFKA_BROKERS=" + kafka.ListenAddrs()[0]}, WorkDir: t.TempDir()},
+		}
+		code := Run(t.Context(), app, []string{"topic", "create", "orders", "--with-dlq", test.flag})
+		if code != exitOK || !strings.HasSuffix(out.String(), test.out) || strings.Count(talk.String(), test.talk) != 1 {
+			t.Errorf("%s: exit code %d, stdout %q, stderr %q", test.flag, code, out.String(), talk.String())
+		}
 	}
 }

@@ -46,6 +46,11 @@ func readAnswer(resp *http.Response) answered {
 	if a.RequestID == "" {
 		a.RequestID = resp.Header.Get(headerRequestID)
 	}
+	if resp.StatusCode/100 == 2 && strings.HasPrefix(resp.Header.Get("Content-Type"), "text/html") {
+		a.Outcome, a.Fatal = client.Unknown, true
+		a.Err = fmt.Errorf("server answered %d with a web page: this is no endpoint for orders", resp.StatusCode)
+		return a
+	}
 	if resp.StatusCode/100 == 2 {
 		// The status alone is the promise: a receipt that broke off on its way
 		// takes nothing back.

@@ -26,6 +26,9 @@ const (
 	// serve answers within 10 s by default, and its word on the outcome is
 	// better than our "no answer".
 	requestTimeout = 30 * time.Second
+	// HTTPPatience is how long an endpoint may answer nothing at all: longer than
+	// it has for one request.
+	HTTPPatience = requestTimeout + 15*time.Second
 	// A connection that lay idle may have been closed by the server just as we
 	// write to it, and then nobody knows whether the order was read. Servers
 	// keep them for 5 s and longer.
@@ -107,8 +110,9 @@ func DialHTTP(ctx context.Context, cfg HTTPConfig) (*HTTP, error) {
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 		halted: make(chan struct{}),
-		ready:  make(chan *job, HTTPWindow(cfg.Connections)),
-		busy:   map[string][]*job{},
+		// A window, and what the workers free after they let go of a place in it.
+		ready: make(chan *job, HTTPWindow(cfg.Connections)+cfg.Connections),
+		busy:  map[string][]*job{},
 	}
 	h.ctx, h.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	for range cfg.Connections {
@@ -196,9 +200,8 @@ func (h *HTTP) work() {
 	for {
 		select {
 		case j := <-h.ready:
-			res := h.deliver(j)
-			h.nextOf(j.parcel.ID) // before Settle: the window counts what is in ready
-			j.parcel.Settle(res)
+			j.parcel.Settle(h.deliver(j)) // before the next of its id, whose answer comes after it
+			h.nextOf(j.parcel.ID)
 		case <-h.ctx.Done():
 			return
 		}

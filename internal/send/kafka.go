@@ -122,6 +122,8 @@ func (k *Kafka) settle(p *Parcel, r *kgo.Record, err error) {
 		res.Topic, res.Partition, res.Offset, res.Placed = r.Topic, r.Partition, r.Offset, true
 	} else {
 		res.Err = client.Explain(err, k.cfg)
+		res.Fatal = errors.Is(err, kerr.UnknownTopicOrPartition) || errors.Is(err, kerr.UnknownTopicID) ||
+			errors.Is(err, kerr.TopicAuthorizationFailed)
 		res.OfOrder = errors.Is(err, kerr.MessageTooLarge) || errors.Is(err, kerr.InvalidRecord)
 	}
 	p.Settle(res)

@@ -31,11 +31,12 @@ type run struct {
 	under   int
 	bytes   int
 	stats   Stats
-	answers int64 // settled, ever
-	inARow  int   // failures since the last acknowledgement
-	ending  bool  // set with the end of the run's context
-	last    At    // the last one that was taken or rejected
-	lost    *Parcel
+	answers int64   // settled, ever
+	inARow  int     // failures since the last acknowledgement
+	ending  bool    // set with the end of the run's context
+	last    At      // the last one that was taken or rejected
+	lost    *Parcel // the oldest that failed by the end itself
+	streak  *Parcel // the oldest that failed since the last acknowledgement
 
 	reportMu sync.Mutex // held around Report; never together with mu
 }
@@ -142,7 +143,7 @@ func (r *run) tally(p *Parcel, res Result) {
 	r.inARow++
 	switch res.Outcome {
 	case client.Acked:
-		r.inARow = 0
+		r.inARow, r.streak = 0, nil
 		r.stats.Acked++
 		if res.Enqueued {
 			r.stats.Enqueued++
@@ -155,7 +156,13 @@ func (r *run) tally(p *Parcel, res Result) {
 	if res.OfOrder {
 		r.inARow = 0
 	}
-	if res.Outcome != client.Acked && (r.ending || res.Fatal) && (r.lost == nil || p.seq < r.lost.seq) {
+	if res.Outcome == client.Acked || res.OfOrder {
+		return
+	}
+	if r.streak == nil || p.seq < r.streak.seq {
+		r.streak = p
+	}
+	if (r.ending || res.Fatal) && (r.lost == nil || p.seq < r.lost.seq) {
 		r.lost = p
 	}
 }
@@ -270,8 +277,13 @@ func (r *run) count() Stats {
 func (r *run) resumeAt() At {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.lost != nil {
-		return r.lost.At
+	// A run that ends while everything fails goes on where that began.
+	first := r.lost
+	if r.streak != nil && (first == nil || r.streak.seq < first.seq) {
+		first = r.streak
+	}
+	if first != nil {
+		return first.At
 	}
 	at := r.last
 	at.N++

@@ -155,6 +155,28 @@ func TestRunGivesUp(t *testing.T) {
 		if !errors.Is(err, ErrNoneAcked) || sum.NotWritten < hopeless {
 			t.Errorf("ended with %v and %d not written, want ErrNoneAcked and %d or more", err, sum.NotWritten, hopeless)
 		}
+		if want := (At{File: "f", N: 1}); sum.Resume != want {
+			t.Errorf("goes on at %s, want %s: nothing is written", sum.Resume, want)
+		}
+	})
+	t.Run("and goes on behind the last that was acknowledged", func(t *testing.T) {
+		to := newManual()
+		n := 0
+		to.onSend = func(p *Parcel) {
+			outcome := client.NotWritten
+			if n++; n <= 7 && n != 3 {
+				outcome = client.Acked
+			}
+			p.Settle(Result{Outcome: outcome, Err: errors.New("why")})
+		}
+		go func() {
+			for range to.sent {
+			}
+		}()
+		sum, err := Run(t.Context(), &endless{}, to, Options{Rate: 100, Window: 4, Patience: time.Second})
+		if want := (At{File: "f", N: 8}); !errors.Is(err, ErrNoneAcked) || sum.Resume != want {
+			t.Errorf("ended with %v, goes on at %s, want %s", err, sum.Resume, want)
+		}
 	})
 	t.Run("when the target says that all will fail", func(t *testing.T) {
 		to := newManual()

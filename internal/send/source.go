@@ -64,9 +64,12 @@ type Files struct {
 	rejects io.Writer
 
 	now    *Reader
+	packed *bufio.Reader // under now
+	gzip   bool
 	file   io.Closer
 	size   int64
-	read   atomic.Int64
+	read   int64 // bytes, also those that only wait in a buffer
+	taken  atomic.Int64
 	stream bool
 }
 
@@ -101,8 +104,9 @@ func (s *Files) Size() int64 {
 	return s.size
 }
 
-// Read is how many bytes were read so far. Any goroutine may ask.
-func (s *Files) Read() int64 { return s.read.Load() }
+// Taken is how many bytes of the files the orders so far came from. Any
+// goroutine may ask.
+func (s *Files) Taken() int64 { return s.taken.Load() }
 
 // Next reads the next order.
 func (s *Files) Next(e *Entry) error {
@@ -118,6 +122,11 @@ func (s *Files) Next(e *Entry) error {
 			}
 		}
 		err := s.now.Next(e)
+		ahead := s.packed.Buffered()
+		if !s.gzip {
+			ahead += s.now.in.Buffered()
+		}
+		s.taken.Store(s.read - int64(ahead))
 		if err == nil || !errors.Is(err, io.EOF) {
 			return err
 		}
@@ -143,9 +152,9 @@ func (s *Files) open(name string) error {
 	if name == Stdin {
 		name, in = "stdin", newInterruptible(s.ctx, s.stdin)
 	} else {
-		f, err := os.Open(name)
+		f, err := openUntil(s.ctx, name)
 		if err != nil {
-			return fmt.Errorf("read orders: %w", err)
+			return err
 		}
 		s.file, in = f, f
 		if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
@@ -155,27 +164,51 @@ func (s *Files) open(name string) error {
 	in = &counted{in: in, n: &s.read}
 	packed := bufio.NewReaderSize(in, 64<<10)
 	in = packed
+	s.packed, s.gzip = packed, false
 	// By its first bytes and not by its name: the standard input has none.
 	if magic, _ := packed.Peek(2); string(magic) == "\x1f\x8b" {
 		z, err := gzip.NewReader(packed)
 		if err != nil {
 			return fmt.Errorf("read %s: %w", name, err)
 		}
-		in = z
+		in, s.gzip = z, true
 	}
 	s.now = NewReader(name, in, s.dec, s.rejects)
 	return nil
 }
 
+// openUntil opens a file, or ends with ctx: to open a named pipe waits for its
+// writer.
+func openUntil(ctx context.Context, name string) (*os.File, error) {
+	type opened struct {
+		file *os.File
+		err  error
+	}
+	done := make(chan opened, 1)
+	go func() { // stays behind in the open, as interruptible in its read
+		f, err := os.Open(name)
+		done <- opened{f, err}
+	}()
+	select {
+	case o := <-done:
+		if o.err != nil {
+			return nil, fmt.Errorf("read orders: %w", o.err)
+		}
+		return o.file, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
 // counted counts what is read.
 type counted struct {
 	in io.Reader
-	n  *atomic.Int64
+	n  *int64
 }
 
 func (c *counted) Read(p []byte) (int, error) {
 	n, err := c.in.Read(p)
-	c.n.Add(int64(n))
+	*c.n += int64(n)
 	return n, err
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/ordersctl/ordersctl/internal/order"
+	"github.com/ordersctl/ordersctl/internal/unit"
 )
 
 // Filter says which records to print: those for which every condition holds.
@@ -66,12 +67,13 @@ var whereForm = regexp.MustCompile(`^\s*([A-Za-z_]+(?:\.[^\s=!<>~]+)?)\s*(==|!=|
 // Where adds a condition such as "status=pending", "total>100" or
 // "header.client~^shop-". Totals compare as exact decimals, timestamps as times
 // (RFC 3339, a day, an age); the others know =, != and ~ (a regular expression).
+// Quotes around the whole value are not part of it.
 func (f *Filter) Where(text string, now time.Time) error {
 	m := whereForm.FindStringSubmatch(text)
 	if m == nil {
 		return fmt.Errorf("condition %q is not FIELD OPERATOR VALUE, with one of = != > >= < <= ~", text)
 	}
-	name, op, value := m[1], m[2], m[3]
+	name, op, value := m[1], m[2], unquote(m[3])
 	if op == "==" {
 		op = "="
 	}
@@ -81,6 +83,15 @@ func (f *Filter) Where(text string, now time.Time) error {
 	}
 	f.add(c)
 	return nil
+}
+
+// unquote takes off what people put around a value who know SQL or JSON; with
+// it nothing would match, and nothing would say why.
+func unquote(s string) string {
+	if n := len(s); n >= 2 && (s[0] == '"' || s[0] == '\'') && s[n-1] == s[0] {
+		return s[1 : n-1]
+	}
+	return s
 }
 
 func whereCondition(name, op, value string, now time.Time) (condition, error) {
@@ -147,7 +158,7 @@ func timestampCondition(op, value string, now time.Time) (condition, error) {
 			return test(v.parsed.Timestamp.UTC().Format(time.RFC3339Nano))
 		}}, err
 	}
-	want, _, err := ParseTime(value, now)
+	want, _, err := unit.ParseTime(value, now)
 	if err != nil {
 		return condition{}, err
 	}

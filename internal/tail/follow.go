@@ -237,7 +237,7 @@ func (t *Tail) arrive() (done bool) {
 // idle is what is done when no record came for a tick.
 func (t *Tail) idle(ctx context.Context) error {
 	if t.opts.Gone != nil && t.opts.Gone() {
-		return errGone
+		return ErrGone
 	}
 	if !t.caughtUp && t.opts.Group == "" {
 		t.probe(ctx)

@@ -13,8 +13,8 @@ import (
 	"github.com/ordersctl/ordersctl/internal/order"
 )
 
-// jsonFormat is one object a line, from which "send" makes the same record
-// again, byte for byte:
+// jsonFormat is one object a line, from which "send" makes the same event
+// again: the key, the value in canonical form, and the headers but request-id:
 //
 //	{"topic":"orders","partition":1,"offset":884,"timestamp":"2026-11-22T14:05:31.204Z",
 //	 "key":"ord-1","headers":[{"key":"event-id","value":"..."}],"value":{"id":"ord-1",...}}

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/ordersctl/ordersctl/internal/unit"
 )
 
 // Range says where to read from and to, in each partition.
@@ -102,7 +104,7 @@ func parseBound(s string) (Bound, error) {
 }
 
 func parseTimeRange(text, rest string, now time.Time) (Range, error) {
-	if at, _, err := ParseTime(rest, now); err == nil {
+	if at, _, err := unit.ParseTime(rest, now); err == nil {
 		return Range{From: Bound{Kind: AtTime, At: at}}, nil
 	}
 	// A time has colons of its own, so each of them may be the one between.
@@ -113,7 +115,7 @@ func parseTimeRange(text, rest string, now time.Time) (Range, error) {
 		r := Range{From: Bound{Kind: Start}}
 		base := time.Time{}
 		if i > 0 {
-			at, isAge, err := ParseTime(rest[:i], now)
+			at, isAge, err := unit.ParseTime(rest[:i], now)
 			if err != nil {
 				continue
 			}
@@ -144,62 +146,11 @@ func parseTimeEnd(s string, base, now time.Time) (Bound, error) {
 	case "end", "newest", "latest":
 		return Bound{Kind: End}, nil
 	}
-	if d, err := parseDuration(s); err == nil && !base.IsZero() {
+	if d, err := unit.ParseDuration(s); err == nil && !base.IsZero() {
 		return Bound{Kind: AtTime, At: base.Add(d)}, nil
 	}
-	at, _, err := ParseTime(s, now)
+	at, _, err := unit.ParseTime(s, now)
 	return Bound{Kind: AtTime, At: at}, err
-}
-
-// ParseTime reads RFC 3339, a day (UTC), seconds or milliseconds since 1970 (10
-// or 13 digits), or an age: "2h" and "-2h" are two hours ago.
-func ParseTime(s string, now time.Time) (at time.Time, isAge bool, err error) {
-	if at, err = time.Parse(time.RFC3339Nano, s); err == nil {
-		return at.UTC(), false, nil
-	}
-	if at, err = time.Parse(time.DateOnly, s); err == nil {
-		return at, false, nil
-	}
-	if n, err := strconv.ParseUint(s, 10, 63); err == nil {
-		switch len(s) {
-		case 10:
-			return time.Unix(int64(n), 0).UTC(), false, nil
-		case 13:
-			return time.UnixMilli(int64(n)).UTC(), false, nil
-		}
-	}
-	if d, err := parseDuration(s); err == nil {
-		return now.Add(-d.Abs()), true, nil
-	}
-	return time.Time{}, false, fmt.Errorf("%q is not a time, wants one like 2024-10-01T12:34:56Z, 2024-10-01, 10m (ago)", s)
-}
-
-// parseDuration knows days beside Go's units: "7d", "-1d12h".
-func parseDuration(s string) (time.Duration, error) {
-	const day = 24 * time.Hour
-	text, negative := strings.CutPrefix(s, "-")
-	var total time.Duration
-	if days, rest, ok := strings.Cut(text, "d"); ok {
-		n, err := strconv.ParseUint(days, 10, 16)
-		if err != nil {
-			return 0, err
-		}
-		total, text = time.Duration(n)*day, rest
-	}
-	if text != "" || total == 0 {
-		if text == "" || text[0] == '-' || text[0] == '+' {
-			return 0, fmt.Errorf("%q is not a duration", s)
-		}
-		d, err := time.ParseDuration(text)
-		if err != nil {
-			return 0, err
-		}
-		total += d
-	}
-	if negative {
-		total = -total
-	}
-	return total, nil
 }
 
 // ParsePlace reads a record's position: topic/partition@offset, or

@@ -55,8 +55,8 @@ func cause(err error) string {
 	return err.Error()
 }
 
-// errGone says what a write would say, before there is something to write.
-var errGone = fmt.Errorf("write: %w", syscall.EPIPE)
+// ErrGone says what a write would say, before there is something to write.
+var ErrGone = fmt.Errorf("write: %w", syscall.EPIPE)
 
 func isCanceled(err error) bool { return errors.Is(err, context.Canceled) }
 

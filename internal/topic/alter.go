@@ -121,7 +121,7 @@ func (p *Plan) addConfigs(a Alteration, have []kadm.Config) error {
 	isOwn := func(c kadm.Config) bool { return c.Source == kmsg.ConfigSourceDynamicTopicConfig }
 	for _, want := range a.Set {
 		c, ok := at[want.Key]
-		if ok && isOwn(c) && !c.Sensitive && sameValue(c.MaybeValue(), want.Value) {
+		if ok && isOwn(c) && !c.Sensitive && sameValue(want.Key, c.MaybeValue(), want.Value) {
 			continue
 		}
 		p.Changes = append(p.Changes, Change{want.Key, shown(c, ok), want.Value})

@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/ordersctl/ordersctl/internal/unit"
 )
 
 // Before says up to where records are deleted: the records before an offset,
@@ -21,14 +23,17 @@ type Before struct {
 func (b Before) All() bool { return !b.set }
 
 // ParseBefore reads an offset ("5000", for each partition), a place
-// ("orders/1@5000" or "1@5000", for one), or "@" and a time: RFC 3339, a date,
-// Unix milliseconds or an age ("@2026-11-01", "@-36h").
+// ("orders/1@5000" or "1@5000", for one), or "@" and a time as
+// [unit.ParseTime] reads it ("@2026-11-01", "@-36h").
 func ParseBefore(s, topic string, now time.Time) (Before, error) {
 	text := strings.TrimSpace(s)
 	place, at, ok := strings.Cut(text, "@")
 	switch {
 	case ok && place == "":
-		t, err := parseTime(at, now)
+		t, _, err := unit.ParseTime(at, now)
+		if err == nil {
+			t, err = checkYear(t)
+		}
 		if err != nil {
 			return Before{}, fmt.Errorf("%q: %w", s, err)
 		}
@@ -57,28 +62,6 @@ func ParseBefore(s, topic string, now time.Time) (Before, error) {
 	number := int32(p)
 	b.Partition = &number
 	return b, nil
-}
-
-func parseTime(s string, now time.Time) (time.Time, error) {
-	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05", "2006-01-02T15:04", "2006-01-02"} {
-		if t, err := time.Parse(layout, s); err == nil {
-			return checkYear(t.UTC())
-		}
-	}
-	// 11 digits are milliseconds after 1973; fewer could be meant as seconds.
-	if ms, err := strconv.ParseInt(s, 10, 64); err == nil && ms >= 1e10 {
-		return checkYear(time.UnixMilli(ms).UTC())
-	}
-	text := strings.TrimPrefix(s, "-")
-	mult := time.Duration(1)
-	if days, ok := strings.CutSuffix(text, "d"); ok {
-		text, mult = days+"h", 24
-	}
-	age, err := time.ParseDuration(text)
-	if err != nil || age < 0 || age > 100*365*24*time.Hour/mult {
-		return time.Time{}, fmt.Errorf("%q is not a time, wants RFC 3339, a date, Unix milliseconds or an age like -36h", s)
-	}
-	return checkYear(now.Add(-age * mult).UTC())
 }
 
 func checkYear(t time.Time) (time.Time, error) {

@@ -17,12 +17,19 @@ func DefaultConfig() Config { return Config{Partitions: 3, Replicas: 1} }
 
 // Validate names what is wrong with the section.
 func (c Config) Validate() error {
-	var errs []error
-	if c.Partitions < 1 || c.Partitions > 100_000 {
-		errs = append(errs, fmt.Errorf("new-topic.partitions %d is not between 1 and 100000", c.Partitions))
+	return errors.Join(CheckPartitions("new-topic.partitions", c.Partitions), CheckReplicas("new-topic.replicas", c.Replicas))
+}
+
+// CheckPartitions refuses a number of partitions that no topic can have; source
+// is where it was given.
+func CheckPartitions(source string, n int) error { return between(source, n, 100_000) }
+
+// CheckReplicas does so for replicas.
+func CheckReplicas(source string, n int) error { return between(source, n, 1000) }
+
+func between(source string, n, most int) error {
+	if n < 1 || n > most {
+		return fmt.Errorf("%s %d is not between 1 and %d", source, n, most)
 	}
-	if c.Replicas < 1 || c.Replicas > 1000 {
-		errs = append(errs, fmt.Errorf("new-topic.replicas %d is not between 1 and 1000", c.Replicas))
-	}
-	return errors.Join(errs...)
+	return nil
 }

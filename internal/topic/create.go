@@ -169,7 +169,7 @@ func compare(ctx context.Context, adm *kadm.Client, spec Spec, d kadm.TopicDetai
 		switch {
 		case i < 0:
 			drift = append(drift, Drift{want.Key, want.Value, "-"})
-		case !sameValue(want.Value, have[i].MaybeValue()):
+		case !sameValue(want.Key, want.Value, have[i].MaybeValue()):
 			drift = append(drift, Drift{want.Key, want.Value, have[i].MaybeValue()})
 		}
 	}
@@ -203,11 +203,12 @@ func configsOf(ctx context.Context, adm *kadm.Client, name string) ([]kadm.Confi
 	return r.Configs, nil
 }
 
-// sameValue compares two values as a broker reads them: numbers by value,
-// booleans in any case, lists without the spaces around their commas.
-func sameValue(a, b string) bool { return normal(a) == normal(b) }
+// sameValue compares two values of a config as a broker reads them: numbers by
+// value, booleans in any case, lists without the spaces around their commas.
+// The policies of cleanup.policy have no order; in other lists it may matter.
+func sameValue(key, a, b string) bool { return normal(key, a) == normal(key, b) }
 
-func normal(value string) string {
+func normal(key, value string) string {
 	parts := strings.Split(value, ",")
 	for i, p := range parts {
 		p = strings.TrimSpace(p)
@@ -219,6 +220,9 @@ func normal(value string) string {
 			p = low
 		}
 		parts[i] = p
+	}
+	if key == cleanupPolicy {
+		slices.Sort(parts)
 	}
 	return strings.Join(parts, ",")
 }

@@ -141,20 +141,22 @@ func TestEnsureLosesARaceInPeace(t *testing.T) {
 
 func TestSameValue(t *testing.T) {
 	for _, test := range []struct {
-		a, b string
-		want bool
+		key, a, b string
+		want      bool
 	}{
-		{"604800000", "0604800000", true},
-		{"0.5", "0.50", true},
-		{"compact,delete", "compact, delete", true},
-		{"TRUE", "true", true},
-		{"lz4", "zstd", false},
-		{"compact,delete", "delete,compact", false},
-		{"1", "10", false},
-		{"", "0", false},
+		{"retention.ms", "604800000", "0604800000", true},
+		{"min.cleanable.dirty.ratio", "0.5", "0.50", true},
+		{"cleanup.policy", "compact,delete", "compact, delete", true},
+		{"cleanup.policy", "compact,delete", "delete,compact", true},
+		{"cleanup.policy", "compact,delete", "delete", false},
+		{"preallocate", "TRUE", "true", true},
+		{"compression.type", "lz4", "zstd", false},
+		{"leader.replication.throttled.replicas", "0:1,1:2", "1:2,0:1", false},
+		{"retention.ms", "1", "10", false},
+		{"retention.ms", "", "0", false},
 	} {
-		if got := sameValue(test.a, test.b); got != test.want {
-			t.Errorf("sameValue(%q, %q) = %v", test.a, test.b, got)
+		if got := sameValue(test.key, test.a, test.b); got != test.want {
+			t.Errorf("sameValue(%s, %q, %q) = %v", test.key, test.a, test.b, got)
 		}
 	}
 }
@@ -173,21 +175,96 @@ func TestMissingTopicSaysHowToCreateIt(t *testing.T) {
 
 func TestDLQSpec(t *testing.T) {
 	for _, test := range []struct {
-		name  string
-		main  []ConfigEntry
-		limit string
+		name string
+		main []ConfigEntry
+		want []ConfigEntry
 	}{
-		{"Kafka's default where the main topic sets none", nil, "1114124"},
-		{"64 KiB more than the main topic's", []ConfigEntry{{"max.message.bytes", "2097152"}}, "2162688"},
+		{"Kafka's default where the main topic sets none", nil, dlqConfigs("1114124")},
+		{"64 KiB more than the main topic's", []ConfigEntry{{"max.message.bytes", "2097152"}}, dlqConfigs("2162688")},
+		{"also where that is less than the default", []ConfigEntry{{"max.message.bytes", "1000"}}, dlqConfigs("66536")},
+		{"as many bytes as Kafka can count", []ConfigEntry{{"max.message.bytes", "2147483647"}}, dlqConfigs("2147483647")},
+		{
+			"as safe as the main topic", []ConfigEntry{{"min.insync.replicas", "2"}, {"retention.ms", "1"}},
+			append(dlqConfigs("1114124"), ConfigEntry{"min.insync.replicas", "2"}),
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got := DLQSpec(Spec{Name: "orders", Partitions: 6, Replicas: 3, Configs: test.main}, "orders.dlq")
-			want := Spec{"orders.dlq", 6, 3, []ConfigEntry{{"retention.ms", "-1"}, {"max.message.bytes", test.limit}}}
-			if diff := cmp.Diff(want, got); diff != "" {
+			if diff := cmp.Diff(Spec{"orders.dlq", 6, 3, test.want}, got); diff != "" {
 				t.Error(diff)
 			}
 		})
 	}
+}
+
+// dlqConfigs are those of a dead letter topic; limit "" stands for none.
+func dlqConfigs(limit string) []ConfigEntry {
+	configs := []ConfigEntry{{"retention.ms", "-1"}, {"retention.bytes", "-1"}}
+	if limit != "" {
+		configs = append(configs, ConfigEntry{"max.message.bytes", limit})
+	}
+	return configs
+}
+
+func TestDLQSpecOf(t *testing.T) {
+	limit := func(n string) []ConfigEntry { return []ConfigEntry{{"max.message.bytes", n}} }
+	for _, test := range []struct {
+		name   string
+		broker string        // its message.max.bytes, "" refuses to tell
+		there  []ConfigEntry // of the main topic, nil: it is not there
+		asked  []ConfigEntry
+		want   string
+	}{
+		{"what the main topic inherits", "5000000", []ConfigEntry{}, nil, "5065536"},
+		{"what it would inherit, were it made", "5000000", nil, nil, "5065536"},
+		{"what is asked for, where it is not made yet", "5000000", nil, limit("2000000"), "2065536"},
+		{"more than was asked for, where it has more", "5000000", limit("3000000"), limit("2000000"), "3065536"},
+		{"what was asked for, where it has less: it is to be altered", "5000000", limit("1000000"), limit("2000000"), "2065536"},
+		{"nothing, where nobody knows", "", nil, nil, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c, _, adm := newKafka(t, 2)
+			brokerLimit(c, test.broker)
+			if test.there != nil {
+				mustCreate(t, adm, Spec{"orders", 2, 1, test.there})
+			}
+			got, err := DLQSpecOf(t.Context(), adm, Spec{"orders", 2, 1, test.asked}, "orders.dlq")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(Spec{"orders.dlq", 2, 1, dlqConfigs(test.want)}, got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+// brokerLimit has brokers and topics without a limit of their own tell that
+// they have this one: kfake's topics don't show what they inherit.
+func brokerLimit(c *kfake.Cluster, limit string) {
+	c.ControlKey(int16(kmsg.DescribeConfigs), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		c.KeepControl()
+		asked := req.(*kmsg.DescribeConfigsRequest).Resources[0]
+		key := "message.max.bytes"
+		if asked.ResourceType == kmsg.ConfigResourceTypeTopic {
+			info := c.TopicInfo(asked.ResourceName)
+			if key = "max.message.bytes"; info == nil || info.Configs[key] != nil {
+				return nil, nil, false
+			}
+		}
+		resp := req.ResponseKind().(*kmsg.DescribeConfigsResponse)
+		r := kmsg.NewDescribeConfigsResponseResource()
+		r.ResourceType, r.ResourceName = asked.ResourceType, asked.ResourceName
+		if limit == "" {
+			r.ErrorCode = kerr.ClusterAuthorizationFailed.Code
+		} else {
+			config := kmsg.NewDescribeConfigsResponseResourceConfig()
+			config.Name, config.Value = key, &limit
+			r.Configs = append(r.Configs, config)
+		}
+		resp.Resources = append(resp.Resources, r)
+		return resp, nil, true
+	})
 }
 
 func TestParseConfigEntries(t *testing.T) {

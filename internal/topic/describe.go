@@ -149,13 +149,13 @@ func (d *Description) setConfigs(configs []kadm.Config) {
 	}
 	for _, c := range configs {
 		switch c.Key {
-		case "min.insync.replicas":
+		case minInsyncReplicas:
 			d.MinInsyncReplicas = number(c)
 		case retentionMS:
 			d.RetentionMS = number(c)
-		case "retention.bytes":
+		case retentionBytes:
 			d.RetentionBytes = number(c)
-		case "cleanup.policy":
+		case cleanupPolicy:
 			d.CleanupPolicy = c.MaybeValue()
 		}
 		if c.Source == kmsg.ConfigSourceDynamicTopicConfig {

@@ -1,5 +1,6 @@
 // Package unit reads and writes quantities as people write them: [Size]
-// ("64KiB") and [Rate] ("5k", "1.5k/s"). Both fit flags and configuration.
+// ("64KiB") and [Rate] ("5k", "1.5k/s"), which fit flags and configuration, and
+// times and ages ([ParseTime]).
 package unit
 
 import (
