@@ -167,7 +167,7 @@ func FuzzGuard(f *testing.F) {
 
 	f.Fuzz(func(t *testing.T, data, sizes []byte, seed uint64) {
 		if len(data) >= 4 && isHTTP(data[:4]) {
-			t.Skip("is answered, which needs a real connection")
+			return // is answered, which needs a real connection
 		}
 		want, refused := model(data)
 

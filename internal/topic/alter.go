@@ -11,6 +11,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/ordersctl/ordersctl/internal/unit"
 )
 
 // Alteration is what should change in a topic.
@@ -114,7 +116,7 @@ func (p *Plan) addConfigs(a Alteration, have []kadm.Config) error {
 	for _, key := range append(keys(a.Set), a.Reset...) {
 		// A broker that does not list what it does not know (Kafka lists all)
 		// is asked by check.
-		if near := nearest(key, known); len(have) > 0 && !slices.Contains(known, key) && near != "" {
+		if near := unit.Nearest(key, known); len(have) > 0 && !slices.Contains(known, key) && near != "" {
 			return &BrokerError{Op: "alter", Topic: a.Name, Err: fmt.Errorf("unknown config %q", key), Next: fmt.Sprintf("did you mean %s?", near)}
 		}
 	}

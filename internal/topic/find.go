@@ -8,6 +8,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/ordersctl/ordersctl/internal/unit"
 )
 
 // Exists tells a topic's id and number of partitions. A topic that is not
@@ -32,7 +34,7 @@ func find(ctx context.Context, adm *kadm.Client, name string) (kadm.Metadata, ka
 	if errors.As(err, &missing) {
 		missing.Next = `"ordersctl topic list" shows what is there`
 		if all, listErr := adm.ListTopics(fresh(ctx)); listErr == nil {
-			if near := nearest(name, all.Names()); near != "" {
+			if near := unit.Nearest(name, all.Names()); near != "" {
 				missing.Next = fmt.Sprintf("did you mean %q? %s", near, missing.Next)
 			}
 		}
