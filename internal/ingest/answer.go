@@ -55,7 +55,8 @@ func refuse(code int, outcome client.Outcome, detail string) answer {
 }
 
 // busy is the refusal that is ours alone: nothing was handed to Kafka.
-func busy(detail string) answer {
+func (s *Server) busy(why rejection, detail string) answer {
+	s.metrics.reject(why)
 	a := refuse(fasthttp.StatusServiceUnavailable, client.NotWritten, detail)
 	a.retry = retryAfter
 	return a

@@ -65,7 +65,7 @@ func (s *Server) answerTo(ctx *fasthttp.RequestCtx, requestID string, start time
 		a.allow = fasthttp.MethodPost
 		return a
 	case s.refusing.Load():
-		return busy("this instance is shutting down")
+		return s.busy(rejectedDraining, "this instance is shutting down")
 	}
 	if detail := checkEncoding(ctx); detail != "" {
 		a := refuse(fasthttp.StatusUnsupportedMediaType, client.NotWritten, detail)
@@ -158,20 +158,24 @@ func (s *Server) handleBroken(ctx *fasthttp.RequestCtx, err error) {
 		timeout net.Error
 		a       answer
 	)
+	why := rejectedTooLarge
 	switch {
 	case errors.Is(err, fasthttp.ErrBodyTooLarge):
 		a = refuse(fasthttp.StatusRequestEntityTooLarge, client.NotWritten, fmt.Sprintf("the body is over %s", s.opts.MaxBody))
 	case errors.As(err, &small):
 		a = refuse(fasthttp.StatusRequestHeaderFieldsTooLarge, client.NotWritten, fmt.Sprintf("the request's header is over %d bytes", maxHeaderBytes))
 	case errors.As(err, &timeout) && timeout.Timeout():
+		why = rejectedTooSlow
 		a = refuse(fasthttp.StatusRequestTimeout, client.NotWritten, fmt.Sprintf("the request did not arrive within %s", readTimeout))
 	default:
+		why = rejectedMalformed
 		a = refuse(fasthttp.StatusBadRequest, client.NotWritten, "this is not an HTTP/1.1 request that can be read")
 	}
 	if c, ok := ctx.Conn().(*lingering); ok {
 		c.linger.Store(true)
 	}
 	a.write(ctx, requestID)
+	s.metrics.reject(why)
 	s.metrics.request(routeNone, nil, a.code, 0) // its method is a guess
 	if a.code != fasthttp.StatusRequestTimeout { // mostly connections that were kept and never used
 		s.refusals.log(refusal{requestID: requestID, code: a.code, outcome: a.problem.Outcome, reason: a.problem.Detail})

@@ -17,8 +17,33 @@ type metrics struct {
 	outcomes *prometheus.CounterVec
 	acks     prometheus.Histogram
 	late     prometheus.Counter
+	rejected *prometheus.CounterVec
 
 	idempotency *prometheus.CounterVec
+}
+
+// rejection is why a request, or a connection before it, was turned away
+// without a look at its orders.
+type rejection string
+
+const (
+	rejectedInFlight    rejection = "in_flight"               // too many orders wait for Kafka
+	rejectedIdempotency rejection = "idempotency"             // no room to remember one more key
+	rejectedDraining    rejection = "draining"                // shutting down
+	rejectedBreaker     rejection = "breaker"                 // Kafka has acknowledged nothing for a while
+	rejectedTooLarge    rejection = "too_large"               // body, or header
+	rejectedTooSlow     rejection = "too_slow"                // not read whole in time
+	rejectedMalformed   rejection = "malformed"               // no HTTP request
+	rejectedKey         rejection = "unauthorized"            // no API key, or none that is known
+	rejectedConnections rejection = "connections"             // too many in all
+	rejectedAddress     rejection = "connections_per_address" // too many from one address
+)
+
+func rejections() []rejection {
+	return []rejection{
+		rejectedInFlight, rejectedIdempotency, rejectedDraining, rejectedBreaker, rejectedTooLarge,
+		rejectedTooSlow, rejectedMalformed, rejectedKey, rejectedConnections, rejectedAddress,
+	}
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -43,10 +68,16 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Name: "ordersctl_produce_late_total", Help: "Outcomes that came after the answer had said unknown.",
 		}),
 	}
+	m.rejected = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "ordersctl_http_rejected_total", Help: "Requests and connections turned away by a limit.",
+	}, []string{"reason"})
 	m.idempotency = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "ordersctl_idempotency_total", Help: "Requests with an Idempotency-Key by what was done.",
 	}, []string{"result"})
-	reg.MustRegister(m.requests, m.duration, m.outcomes, m.acks, m.late, m.idempotency)
+	reg.MustRegister(m.requests, m.duration, m.outcomes, m.acks, m.late, m.rejected, m.idempotency)
+	for _, r := range rejections() {
+		m.rejected.WithLabelValues(string(r))
+	}
 	for _, v := range verdicts() {
 		m.idempotency.WithLabelValues(string(v))
 	}
@@ -65,6 +96,9 @@ func (m *metrics) watch(s *Server) {
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "ordersctl_produce_buffered_bytes", Help: "Their keys and values.",
 		}, func() float64 { return float64(s.bytes.Load()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "ordersctl_http_in_flight", Help: "Requests that are being answered.",
+		}, func() float64 { return float64(s.handling.Load()) }),
 	)
 }
 
@@ -72,6 +106,8 @@ func (m *metrics) request(route string, method []byte, code int, took time.Durat
 	m.requests.WithLabelValues(route, methodLabel(method), strconv.Itoa(code)).Inc()
 	m.duration.WithLabelValues(route).Observe(took.Seconds())
 }
+
+func (m *metrics) reject(why rejection) { m.rejected.WithLabelValues(string(why)).Inc() }
 
 func (m *metrics) outcome(o client.Outcome) { m.outcomes.WithLabelValues(string(o)).Inc() }
 

@@ -17,7 +17,7 @@ func (s *Server) once(o *order.Order, meta client.Meta, key string) answer {
 	s.metrics.idempotency.WithLabelValues(string(what)).Inc()
 	switch what {
 	case verdictFull:
-		return busy("too many orders with an Idempotency-Key are waiting for Kafka")
+		return s.busy(rejectedIdempotency, "too many orders with an Idempotency-Key are waiting for Kafka")
 	case verdictConflict:
 		return refuse(fasthttp.StatusUnprocessableEntity, client.NotWritten, "this Idempotency-Key came with another order before")
 	case verdictReplay:

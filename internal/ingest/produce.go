@@ -36,7 +36,7 @@ func (s *Server) produce(r *kgo.Record, booked *reply) answer {
 		if booked != nil {
 			s.replies.settle(booked, client.NotWritten, 0, 0, time.Now())
 		}
-		return busy("too many orders are waiting for Kafka")
+		return s.busy(rejectedInFlight, "too many orders are waiting for Kafka")
 	}
 	wait := s.opts.Ack == AckDelivered
 	a := &attempt{done: make(chan error, 1), reply: booked}
@@ -150,7 +150,7 @@ func (s *Server) delivered(r *kgo.Record, err error) answer {
 	}
 	outcome := client.OutcomeOf(err)
 	if errors.Is(err, kgo.ErrMaxBuffered) {
-		return busy("too many orders are waiting for Kafka")
+		return s.busy(rejectedInFlight, "too many orders are waiting for Kafka")
 	}
 	refusal := refuse(fasthttp.StatusInternalServerError, outcome, explain(err, outcome))
 	refusal.cause = err
