@@ -208,3 +208,39 @@ func TestABrokerKilledUnderSend(t *testing.T) {
 		t.Errorf("exit code %d with %v", cmd.ProcessState.ExitCode(), outcomes)
 	}
 }
+
+func TestSendOverHTTPPostsSeveralAndKeepsTheirOrder(t *testing.T) {
+	k := kafka.Start(t, kafka.Options{})
+	const n = 20_000
+	for name, c := range map[string]struct {
+		serve, send []string
+		requests    int // to /orders at most
+	}{
+		"by default":                       {nil, nil, n / 20},
+		"to a server that has little room": {[]string{"--max-in-flight", "700"}, []string{"--connections", "16"}, n},
+	} {
+		t.Run(name, func(t *testing.T) {
+			topic := "orders-" + strconv.Itoa(len(c.serve))
+			run(t, k.Bootstrap(), "topic", "create", topic)
+			s := serve(t, k.Bootstrap(), append([]string{"-t", topic}, c.serve...)...)
+			_, stderr, code := try(t, k.Bootstrap(), "", append([]string{"send", writeOrders(t, n, 0), "--to", s.url}, c.send...)...)
+			if code != 0 || !strings.Contains(stderr, "20,000 orders acknowledged") {
+				t.Errorf("exit code %d\n%s", code, tailOf(stderr, 2000))
+			}
+			inOrder(t, readAll(t, k.Bootstrap(), topic), n)
+			several, refused := 0, 0
+			for l := range strings.Lines(s.metrics()) {
+				if strings.HasPrefix(l, "ordersctl_http_requests_total{") && strings.Contains(l, `route="/orders"`) {
+					count, _ := strconv.Atoi(strings.TrimSpace(l[strings.LastIndexByte(l, ' ')+1:]))
+					several += count
+					if strings.Contains(l, `code="503"`) {
+						refused = count
+					}
+				}
+			}
+			if several < n/1000 || several > c.requests || (refused > 0) != (c.serve != nil) {
+				t.Errorf("%d requests to /orders, of them %d refused", several, refused)
+			}
+		})
+	}
+}
