@@ -244,3 +244,66 @@ func TestSendOverHTTPPostsSeveralAndKeepsTheirOrder(t *testing.T) {
 		})
 	}
 }
+
+func TestServeKilledUnderSend(t *testing.T) {
+	k := kafka.Start(t, kafka.Options{})
+	run(t, k.Bootstrap(), "topic", "create", "orders")
+	s := serve(t, k.Bootstrap())
+	const n = 20_000
+	var out, talk log
+	cmd := command(context.WithoutCancel(t.Context()), t, k.Bootstrap(), "send", writeOrders(t, n, 0), "--to", s.url, "--rate", "4k", "--connections", "8", "-o", "json")
+	cmd.Stdout, cmd.Stderr = &out, &talk
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "some receipts", func() bool { return strings.Count(out.String(), "\n") > 3000 })
+	if err := s.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = s.end()
+	again := command(context.WithoutCancel(t.Context()), t, k.Bootstrap(), s.cmd.Args[1:]...)
+	again.Stderr = s.log
+	if err := again.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = again.Process.Signal(syscall.SIGTERM)
+		_ = again.Wait()
+	})
+	_ = cmd.Wait() // its code depends on what was on the wire when serve died
+
+	outcomes := map[string]string{} // by the order's number
+	counts := map[string]int{}
+	for l := range strings.Lines(out.String()) {
+		var rec struct {
+			Outcome string `json:"outcome"`
+			Line    int    `json:"line"`
+		}
+		if err := json.Unmarshal([]byte(l), &rec); err != nil {
+			t.Fatalf("receipt %q: %s", l, err)
+		}
+		outcomes[strconv.Itoa(rec.Line-1)] = rec.Outcome
+		counts[rec.Outcome]++
+	}
+	t.Logf("%v, exit code %d", counts, cmd.ProcessState.ExitCode())
+	if len(outcomes) != n || counts["acked"] < n*3/4 {
+		t.Errorf("%d receipts of %d: %v\n%s", len(outcomes), n, counts, tailOf(talk.String(), 2000))
+	}
+	records := readAll(t, k.Bootstrap(), "orders")
+	inOrder(t, records, len(records))
+	written := map[string]int{}
+	for _, r := range records {
+		var o struct {
+			UserID string `json:"user_id"`
+		}
+		if err := json.Unmarshal(r.Value, &o); err != nil {
+			t.Fatal(err)
+		}
+		written[o.UserID]++
+	}
+	for number, outcome := range outcomes {
+		if times := written[number]; outcome == "acked" && times != 1 || outcome == "not_written" && times != 0 || times > 1 {
+			t.Errorf("order number %s is %s and stands in the topic %d times", number, outcome, times)
+		}
+	}
+}

@@ -174,6 +174,11 @@ func (h *HTTP) postSeveral(posts []*job) (answers []answered, smaller int) {
 		})
 		return nil, 1
 	}
+	if answers[0].Fatal { // the request as a whole: told of its first order, and that the run ends of the others
+		for i := range answers[1:] {
+			answers[i+1].Halted = true
+		}
+	}
 	return answers, 0
 }
 
@@ -199,9 +204,12 @@ func (h *HTTP) exchange(url, contentType string, body []byte) (*http.Response, a
 	resp, err := h.http.Do(req)
 	if err != nil {
 		a := answered{Result: Result{Outcome: client.Unknown, RequestID: requestID, Err: plainError(err)}}
-		if !connected.Load() {
+		switch {
+		case !connected.Load():
 			// Not a byte was on its way to the server.
 			a.Outcome, a.again = client.NotWritten, true
+		case refusesOurCertificate(err):
+			a.Outcome, a.Fatal = client.NotWritten, true
 		}
 		return nil, a
 	}

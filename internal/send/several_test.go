@@ -500,3 +500,18 @@ func TestTheAPIKeyIsABearerToken(t *testing.T) {
 		}
 	}
 }
+
+func TestARequestThatEndsTheRunIsToldOnce(t *testing.T) {
+	e := &edge{whole: func(w http.ResponseWriter, _ []order.Order) bool { w.WriteHeader(401); return true }}
+	h := dialEdge(t, e, HTTPConfig{Batch: 100})
+	var told []string
+	sum, err := Run(t.Context(), inputOf("a/1 b/2 c/3"), h, Options{Window: 100, Patience: time.Minute, Report: func(r Receipt) {
+		if !r.Halted {
+			told = append(told, r.Error)
+		}
+	}})
+	want := "server answered 401 Unauthorized"
+	if diff := cmp.Diff([]string{want}, told); diff != "" || err == nil || err.Error() != want || sum.NotWritten != 3 || sum.Resume.N != 1 {
+		t.Errorf("error %v, %+v, goes on at %s, told (-want +got):\n%s", err, sum.Stats, sum.Resume, diff)
+	}
+}
