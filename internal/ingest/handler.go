@@ -21,6 +21,8 @@ const (
 
 	headerRequestID = "X-Request-Id"
 	retryAfter      = "1" // seconds
+	nosniff         = "nosniff"
+	noStore         = "no-store" // receipts and refusals are nobody else's
 )
 
 // handle answers one request.
@@ -57,6 +59,9 @@ func (s *Server) answerTo(ctx *fasthttp.RequestCtx, requestID string, start time
 			a = refuse(fasthttp.StatusInternalServerError, client.Unknown, "the server failed on this request")
 		}
 	}()
+	if a, refused := s.abandoned(ctx, requestID); refused {
+		return a
+	}
 	switch {
 	case !isOrder(ctx):
 		return refuse(fasthttp.StatusNotFound, client.NotWritten, "there is nothing at this path, orders go to POST /order")
@@ -67,12 +72,16 @@ func (s *Server) answerTo(ctx *fasthttp.RequestCtx, requestID string, start time
 	case s.refusing.Load():
 		return s.busy(rejectedDraining, "this instance is shutting down")
 	}
+	caller, refusal := s.caller(&ctx.Request.Header)
+	if refusal != nil {
+		return *refusal
+	}
 	if detail := checkEncoding(ctx); detail != "" {
 		a := refuse(fasthttp.StatusUnsupportedMediaType, client.NotWritten, detail)
 		a.orderID = s.decoder.ID(ctx.PostBody())
 		return a
 	}
-	return s.take(ctx, requestID, start)
+	return s.take(ctx, requestID, caller, start)
 }
 
 // isOrder compares the path as it was sent: one that only means the same after
@@ -80,7 +89,7 @@ func (s *Server) answerTo(ctx *fasthttp.RequestCtx, requestID string, start time
 func isOrder(ctx *fasthttp.RequestCtx) bool { return string(ctx.URI().PathOriginal()) == routeOrder }
 
 // take is one order's way: decode, hand to Kafka, wait, say what became of it.
-func (s *Server) take(ctx *fasthttp.RequestCtx, requestID string, start time.Time) answer {
+func (s *Server) take(ctx *fasthttp.RequestCtx, requestID, caller string, start time.Time) answer {
 	body := ctx.PostBody()
 	o, err := s.decoder.Decode(body)
 	if err != nil {
@@ -90,7 +99,7 @@ func (s *Server) take(ctx *fasthttp.RequestCtx, requestID string, start time.Tim
 		EventID:     client.NewID(),
 		RequestID:   requestID,
 		ReceivedAt:  start,
-		Client:      client.ClientAnonymous,
+		Client:      caller,
 		Traceparent: traceparent(ctx.Request.Header.Peek(client.HeaderTraceparent)),
 	}
 	var a answer
@@ -152,6 +161,9 @@ func checkEncoding(ctx *fasthttp.RequestCtx) string {
 // handleBroken answers what was not readable as a request. fasthttp closes the
 // connection afterwards.
 func (s *Server) handleBroken(ctx *fasthttp.RequestCtx, err error) {
+	if s.handshakeFailed(ctx, err) {
+		return
+	}
 	requestID := client.NewID()
 	var (
 		small   *fasthttp.ErrSmallBuffer
@@ -166,14 +178,12 @@ func (s *Server) handleBroken(ctx *fasthttp.RequestCtx, err error) {
 		a = refuse(fasthttp.StatusRequestHeaderFieldsTooLarge, client.NotWritten, fmt.Sprintf("the request's header is over %d bytes", maxHeaderBytes))
 	case errors.As(err, &timeout) && timeout.Timeout():
 		why = rejectedTooSlow
-		a = refuse(fasthttp.StatusRequestTimeout, client.NotWritten, fmt.Sprintf("the request did not arrive within %s", readTimeout))
+		a = refuse(fasthttp.StatusRequestTimeout, client.NotWritten, fmt.Sprintf("the request did not arrive in time: its header within %s, its body within %s after that", s.opts.HeaderTimeout, s.opts.BodyTimeout))
 	default:
 		why = rejectedMalformed
 		a = refuse(fasthttp.StatusBadRequest, client.NotWritten, "this is not an HTTP/1.1 request that can be read")
 	}
-	if c, ok := ctx.Conn().(*lingering); ok {
-		c.linger.Store(true)
-	}
+	linger(ctx.Conn())
 	a.write(ctx, requestID)
 	s.metrics.reject(why)
 	s.metrics.request(routeNone, nil, a.code, 0) // its method is a guess

@@ -37,12 +37,13 @@ const (
 	rejectedKey         rejection = "unauthorized"            // no API key, or none that is known
 	rejectedConnections rejection = "connections"             // too many in all
 	rejectedAddress     rejection = "connections_per_address" // too many from one address
+	rejectedTLS         rejection = "tls_handshake"           // no TLS, or no client certificate that is believed
 )
 
 func rejections() []rejection {
 	return []rejection{
 		rejectedInFlight, rejectedIdempotency, rejectedDraining, rejectedBreaker, rejectedTooLarge,
-		rejectedTooSlow, rejectedMalformed, rejectedKey, rejectedConnections, rejectedAddress,
+		rejectedTooSlow, rejectedMalformed, rejectedKey, rejectedConnections, rejectedAddress, rejectedTLS,
 	}
 }
 
