@@ -107,12 +107,8 @@ func (s *Server) headerReceived(h *fasthttp.RequestHeader) fasthttp.RequestConfi
 	config := fasthttp.RequestConfig{ReadTimeout: s.opts.BodyTimeout}
 	f := faultOf(h)
 	length := h.ContentLength()
-	// Who is not known does not get to send us much. What is short is read all the
-	// same: its connection can then go on after the 401.
-	if f == faultNone && s.guard.keys != nil && (length < 0 || length > int(s.opts.MaxBody) || len(h.Peek(fasthttp.HeaderExpect)) > 0) && h.IsPost() {
-		if _, refusal := s.caller(h); refusal != nil {
-			f = faultKey
-		}
+	if f == faultNone && s.stranger(h, length) {
+		f = faultKey
 	}
 	switch {
 	case f != faultNone:
@@ -122,6 +118,17 @@ func (s *Server) headerReceived(h *fasthttp.RequestHeader) fasthttp.RequestConfi
 		h.Del(fasthttp.HeaderExpect)
 	}
 	return config
+}
+
+// stranger tells whether someone who is not known is about to send much. What is
+// short is read all the same: its connection can then go on after the 401.
+func (s *Server) stranger(h *fasthttp.RequestHeader, length int) bool {
+	short := 0 <= length && length <= int(s.opts.MaxBody) && len(h.Peek(fasthttp.HeaderExpect)) == 0
+	if s.guard.keys == nil || short || !h.IsPost() {
+		return false
+	}
+	name, _ := s.guard.nameOf(h)
+	return name == ""
 }
 
 // abandon makes the library go on to the handler without the body, and close
