@@ -54,7 +54,7 @@ func DefaultConfig() Config {
 		// notice; short enough for a person at a terminal.
 		DrainDelay:   time.Second,
 		DrainTimeout: 20 * time.Second,
-		// An idle connection costs some 20 KiB, so 300 MiB at the most. A quarter
+		// A connection costs some 30 KiB, so 500 MiB at the most. A quarter
 		// of them for one address: a proxy has enough, and nobody has all.
 		MaxConnections:           16384,
 		MaxConnectionsPerAddress: 4096,
