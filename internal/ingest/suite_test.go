@@ -35,13 +35,13 @@ func suite(t testing.TB) map[string][]byte {
 
 // poster posts bodies on one connection that is kept: a server that lost its place in the stream would answer the
 // next one wrong.
-func poster(t *testing.T) func(body []byte) reply {
+func poster(t *testing.T) func(path string, body []byte) reply {
 	e := start(t, func(o *ingest.Options) { o.MaxBody, o.Kafka.Linger = unit.MiB, 0 })
 	client := &http.Client{Transport: &http.Transport{}}
 	t.Cleanup(client.CloseIdleConnections)
-	return func(body []byte) reply {
+	return func(path string, body []byte) reply {
 		t.Helper()
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, e.url, bytes.NewReader(body))
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, strings.TrimSuffix(e.url, "/order")+path, bytes.NewReader(body))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -69,9 +69,11 @@ func TestNothingOfThePublicCorpusIsAnOrder(t *testing.T) {
 		if _, ok := oracleID(doc); ok {
 			t.Errorf("the oracle takes %s", name)
 		}
-		r := post(doc)
-		if r.code != 400 || r.Outcome != "not_written" || r.Retry || r.header.Get("Content-Type") != "application/problem+json" {
-			t.Errorf("%s is answered %+v", name, r)
+		for _, path := range []string{"/order", "/orders"} {
+			r := post(path, doc)
+			if r.code != 400 || r.Outcome != "not_written" || r.Retry || r.header.Get("Content-Type") != "application/problem+json" {
+				t.Errorf("%s at %s is answered %+v", name, path, r)
+			}
 		}
 	}
 }
@@ -93,7 +95,7 @@ func TestThePublicCorpusAsOneFieldsValue(t *testing.T) {
 				if _, ok := oracleID(body); ok {
 					want = 202
 				}
-				if r := post(body); r.code != want {
+				if r := post("/order", body); r.code != want {
 					t.Errorf("%s as %s is answered %+v, want %d", name, field, r, want)
 				}
 				answers[want]++
