@@ -36,10 +36,17 @@ func (s *Server) takeMany(ctx *fasthttp.RequestCtx, meta client.Meta) answer {
 	if detail != "" {
 		return refuse(fasthttp.StatusUnsupportedMediaType, client.NotWritten, detail)
 	}
+	size := int64(maxOrdersBody)
+	if !s.hold(size) {
+		return s.busy(rejectedInFlight, "too many orders are being read")
+	}
+	defer func() { s.unpacked.Add(-size) }()
 	body, refusal, ok := readBody(ctx, int64(maxOrdersBody))
 	if !ok {
 		return refusal
 	}
+	s.unpacked.Add(int64(len(body)) - size)
+	size = int64(len(body))
 	texts, array, err := split(body, mediaType)
 	switch {
 	case errors.Is(err, errTooMany):
@@ -76,7 +83,7 @@ type entry struct {
 
 // read decodes the orders and makes their records.
 func (s *Server) read(texts [][]byte, meta client.Meta) many {
-	m := many{entries: make([]entry, len(texts)), flight: newFlight(len(texts), meta.ReceivedAt)}
+	m := many{entries: make([]entry, len(texts)), flight: s.newFlight(len(texts), meta.ReceivedAt)}
 	rec := s.recorders.Get().(*client.Recorder)
 	defer s.recorders.Put(rec)
 	request := append(append(make([]byte, 0, len(meta.RequestID)+6), meta.RequestID...), '.')
