@@ -135,7 +135,7 @@ func split(body []byte, mediaType string) (texts [][]byte, array bool, err error
 func splitLines(body []byte) ([][]byte, error) {
 	texts := make([][]byte, 0, min(maxOrders, len(body)/100+1))
 	for line := range bytes.SplitSeq(body, []byte("\n")) {
-		if line = bytes.TrimSpace(line); len(line) == 0 {
+		if line = bytes.Trim(line, " \t\r"); len(line) == 0 { // not TrimSpace: JSON knows no other space
 			continue
 		}
 		if len(texts) == maxOrders {
