@@ -20,6 +20,7 @@ const (
 	faultBothLengths
 	faultCoding
 	faultVersion
+	faultPage
 	faultKey // the API key; what is wrong with it, the key tells
 )
 
@@ -35,6 +36,8 @@ func (f fault) detail() string {
 		return "there are a Content-Length and a Transfer-Encoding: which of them says where the request ends would be a guess"
 	case faultCoding:
 		return "Transfer-Encoding has to be chunked, once"
+	case faultPage:
+		return "a web page has to name the content-type of what it sends: application/json"
 	}
 	return "only HTTP/1.1 and HTTP/1.0 are spoken here"
 }
@@ -104,20 +107,35 @@ func isName(b []byte, name string) bool {
 
 // headerReceived decides on a request before its body is read.
 func (s *Server) headerReceived(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
-	config := fasthttp.RequestConfig{ReadTimeout: s.opts.BodyTimeout}
+	limit := s.bodyLimit(h)
+	config := fasthttp.RequestConfig{ReadTimeout: s.opts.BodyTimeout, MaxRequestBodySize: limit}
 	f := faultOf(h)
 	length := h.ContentLength()
-	if f == faultNone && s.stranger(h, length) {
+	switch {
+	case f != faultNone:
+	case fromPage(h):
+		f = faultPage
+	case s.stranger(h, length):
 		f = faultKey
 	}
 	switch {
 	case f != faultNone:
 		abandon(h, f)
-	case length > int(s.opts.MaxBody):
+	case length > limit:
 		// 413 comes next. Asked to go on, the client would first send it all.
 		h.Del(fasthttp.HeaderExpect)
 	}
 	return config
+}
+
+// bodyLimit is how large the body may be.
+func (s *Server) bodyLimit(*fasthttp.RequestHeader) int { return int(s.opts.MaxBody) }
+
+// fromPage tells whether a browser sends what it does not ask for first. With a
+// content-type of ours it would have asked, and been refused; without one any
+// page could have its visitors post orders to a server in their own network.
+func fromPage(h *fasthttp.RequestHeader) bool {
+	return len(h.ContentType()) == 0 && len(h.Peek(fasthttp.HeaderOrigin)) > 0 && h.IsPost()
 }
 
 // stranger tells whether someone who is not known is about to send much. What is
@@ -148,14 +166,16 @@ func (s *Server) abandoned(ctx *fasthttp.RequestCtx, requestID string) (a answer
 		return answer{}, false
 	}
 	linger(ctx.Conn())
-	if f := fault(method[1]); f == faultKey {
-		_, refusal := s.caller(&ctx.Request.Header)
-		if refusal == nil { // read anew meanwhile, and known now
-			a = refuse(fasthttp.StatusUnauthorized, client.NotWritten, "this API key was not known yet")
-		} else {
+	switch f := fault(method[1]); f {
+	case faultKey:
+		// Where the keys were read anew meanwhile, it may be known by now.
+		a = refuse(fasthttp.StatusUnauthorized, client.NotWritten, "this API key was not known yet")
+		if _, refusal := s.caller(&ctx.Request.Header); refusal != nil {
 			a = *refusal
 		}
-	} else {
+	case faultPage:
+		a = refuse(fasthttp.StatusUnsupportedMediaType, client.NotWritten, f.detail())
+	default:
 		s.metrics.reject(rejectedMalformed)
 		a = refuse(fasthttp.StatusBadRequest, client.NotWritten, f.detail())
 	}

@@ -200,6 +200,24 @@ func TestASlowClientIsToldAndLeft(t *testing.T) {
 	}
 }
 
+func TestAPageCantHaveItsVisitorsPost(t *testing.T) {
+	e := start(t, nil)
+	length := fmt.Sprintf("Content-Length: %d|Connection: close|", len(body("a")))
+	for name, c := range map[string]struct{ send, want string }{
+		"a form":                  {request(length+"Origin: https://a.example|Content-Type: text/plain", body("a")), "415"},
+		"what has no type":        {request(length+"Origin: https://a.example", body("a")), "415"},
+		"what has none, unknown":  {request(length+"Origin: null", body("a")), "415"},
+		"the question before":     {"OPTIONS /order HTTP/1.1\r\nHost: a\r\nOrigin: https://a.example\r\nAccess-Control-Request-Method: POST\r\nConnection: close\r\n\r\n", "405"},
+		"a page behind a gateway": {request(length+"Origin: https://a.example|Content-Type: application/json", body("a")), "202"},
+		"a program":               {request(length+"X: y", body("a")), "202"},
+	} {
+		answer := e.say(c.send)
+		if !strings.HasPrefix(answer, "HTTP/1.1 "+c.want) || strings.Contains(answer, "Access-Control") {
+			t.Errorf("%s: %s", name, answer)
+		}
+	}
+}
+
 func TestEveryAnswerHasTheSecurityHeadersAndNamesNoSoftware(t *testing.T) {
 	e := start(t, nil)
 	for name, send := range map[string]string{
