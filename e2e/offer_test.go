@@ -33,21 +33,25 @@ type sample struct {
 	retryAfter string
 }
 
-// generator posts orders at a fixed rate from connections that are kept (an open
-// loop: a slow answer does not slow the next request). net/http's client costs
-// more than serve itself: at 10,000 a second it would measure itself.
+// generator posts orders at a fixed rate over connections that are kept (an
+// open loop: a slow answer does not slow the next request). net/http's client
+// costs more than serve itself: at 10,000 a second it would measure itself.
 type generator struct {
-	addr  string // of serve
-	conns int
-	// From which addresses: a limit on one client's connections is not what
-	// is asked for.
-	addresses int
+	addr string // of serve
+	most int    // connections
 
 	offered atomic.Int64
 	skipped atomic.Int64 // due when every connection waited for an answer
 
-	mu  sync.Mutex
-	all []sample // guarded by mu
+	mu   sync.Mutex
+	idle []*worker // guarded by mu; the last one in is the first one out, so that no more are open than are needed
+	all  []sample  // guarded by mu
+}
+
+// worker is one connection and what it is to send next.
+type worker struct {
+	conn httpConn
+	next chan due
 }
 
 type due struct {
@@ -55,9 +59,8 @@ type due struct {
 	n  int64
 }
 
-// newGenerator has n connections, 500 from each address.
-func newGenerator(s *server, n int) *generator {
-	return &generator{addr: s.addr(), conns: n, addresses: (n + 499) / 500}
+func newGenerator(s *server, most int) *generator {
+	return &generator{addr: s.addr(), most: most}
 }
 
 // addr is where orders are taken.
@@ -65,30 +68,32 @@ func (s *server) addr() string {
 	return strings.TrimSuffix(strings.TrimPrefix(s.url, "http://"), "/order")
 }
 
-// offer starts to offer rate orders a second. The function that it gives stops
+// offer starts to send rate orders a second. The function that it gives stops
 // that, waits for the answers that are outstanding and gives all samples.
 func (g *generator) offer(rate float64) (stop func() []sample) {
-	jobs := make(chan due)
 	over := make(chan struct{})
-	var pacing, working sync.WaitGroup
-	for i := range g.conns {
-		working.Go(func() { g.work(i, jobs) })
-	}
-	pacing.Go(func() {
-		defer close(jobs)
-		g.pace(rate, jobs, over)
-	})
+	var pacing sync.WaitGroup
+	pacing.Go(func() { g.pace(rate, over) })
 	return sync.OnceValue(func() []sample {
 		close(over)
 		pacing.Wait()
-		working.Wait()
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		return g.all
 	})
 }
 
-func (g *generator) pace(rate float64, jobs chan<- due, over <-chan struct{}) {
+func (g *generator) pace(rate float64, over <-chan struct{}) {
+	var (
+		working sync.WaitGroup
+		workers []*worker
+	)
+	defer func() {
+		for _, w := range workers {
+			close(w.next)
+		}
+		working.Wait()
+	}()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	begin := time.Now()
@@ -103,28 +108,50 @@ func (g *generator) pace(rate float64, jobs chan<- due, over <-chan struct{}) {
 			if at > now {
 				break
 			}
-			select {
-			case jobs <- due{begin.Add(at), g.offered.Add(1)}:
-			default:
-				g.skipped.Add(1)
+			w := g.free()
+			if w == nil && len(workers) < g.most {
+				w = g.another(len(workers))
+				workers = append(workers, w)
+				working.Go(func() { g.work(w) })
 			}
+			if w == nil {
+				g.skipped.Add(1)
+				continue
+			}
+			w.next <- due{begin.Add(at), g.offered.Add(1)}
 		}
 	}
 }
 
-func (g *generator) work(i int, jobs <-chan due) {
-	var (
-		mine []sample
-		c    httpConn
-	)
-	defer c.close()
-	c.addr, c.from = g.addr, fmt.Sprintf("127.0.0.%d", 1+i%g.addresses)
-	for job := range jobs {
+// another comes from an address of its own for every 250 connections: a limit
+// on one client's connections is not what is asked for here.
+func (g *generator) another(i int) *worker {
+	return &worker{conn: httpConn{addr: g.addr, from: fmt.Sprintf("127.0.0.%d", 1+i/250)}, next: make(chan due, 1)}
+}
+
+func (g *generator) free() *worker {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.idle) == 0 {
+		return nil
+	}
+	w := g.idle[len(g.idle)-1]
+	g.idle = g.idle[:len(g.idle)-1]
+	return w
+}
+
+func (g *generator) work(w *worker) {
+	var mine []sample
+	defer w.conn.close()
+	for job := range w.next {
 		id := fmt.Sprintf("open-%d", job.n)
 		s := sample{order: id, due: job.at, sent: time.Now()}
-		s.attempt, s.retryAfter = c.post(anOrder(id), "")
+		s.attempt, s.retryAfter = w.conn.post(anOrder(id), "")
 		s.done = time.Now()
 		mine = append(mine, s)
+		g.mu.Lock()
+		g.idle = append(g.idle, w)
+		g.mu.Unlock()
 	}
 	g.mu.Lock()
 	g.all = append(g.all, mine...)

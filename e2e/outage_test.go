@@ -1,0 +1,158 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/ordersctl/ordersctl/e2e/kafka"
+)
+
+// back waits until a producer that is not ours has written to the topic
+// "probe", and gives the moment. It begins anew at each try: what it measures
+// is the broker, not the patience of a client that has seen it fail.
+func back(t *testing.T, brokers string) <-chan time.Time {
+	t.Helper()
+	at := make(chan time.Time, 1)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	t.Cleanup(cancel)
+	go func() {
+		defer close(at)
+		tick := time.NewTicker(20 * time.Millisecond)
+		defer tick.Stop()
+		for ctx.Err() == nil {
+			if writes(ctx, brokers) {
+				at <- time.Now()
+				return
+			}
+			<-tick.C
+		}
+	}()
+	return at
+}
+
+func writes(ctx context.Context, brokers string) bool {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	// Not idempotent: that asks for a producer id first.
+	cl, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(brokers, ",")...), kgo.DefaultProduceTopic("probe"), kgo.ProducerLinger(0),
+		kgo.DisableIdempotentWrite(), kgo.MetadataMinAge(20*time.Millisecond), kgo.RetryBackoffFn(func(int) time.Duration { return 20 * time.Millisecond }))
+	if err != nil {
+		return false
+	}
+	defer cl.Close()
+	return cl.ProduceSync(ctx, kgo.StringRecord("are you there")).FirstErr() == nil
+}
+
+// TestABrokerAwayFor30Seconds offers 2,000 orders a second throughout.
+func TestABrokerAwayFor30Seconds(t *testing.T) {
+	for _, c := range []struct {
+		name         string
+		away         time.Duration
+		leave, again func(*kafka.Cluster) error
+	}{
+		{"stopped where it stands", 30 * time.Second, func(k *kafka.Cluster) error { return k.Pause(1) }, func(k *kafka.Cluster) error { return k.Resume(1) }},
+		// Its start takes 10 s and more beside this load.
+		{"killed and started again", 15 * time.Second, func(k *kafka.Cluster) error { return k.Kill(1) }, func(k *kafka.Cluster) error { return k.Restart(t.Context(), 1) }},
+	} {
+		t.Run(c.name, func(t *testing.T) { outage(t, c.away, c.leave, c.again) })
+	}
+}
+
+func outage(t *testing.T, away time.Duration, leave, again func(*kafka.Cluster) error) {
+	const (
+		rate  = 2000
+		timer = 4 * time.Second
+	)
+	wantFiles(t, 12_000)
+	k := kafka.Start(t, kafka.Options{Brokers: 1})
+	run(t, k.Bootstrap(), "topic", "create", "orders")
+	run(t, k.Bootstrap(), "topic", "create", "probe", "-p", "1")
+	s := serve(t, k.Bootstrap(), "--timeout", timer.String(), "--config", uncompressed(t))
+	watch := s.watchMemory()
+	load := newGenerator(s, 2*rate*int(timer/time.Second))
+	begin := time.Now()
+	end := load.offer(rate)
+
+	pause(t, 3*time.Second)
+	gone := time.Now()
+	if err := leave(k); err != nil {
+		t.Fatal(err)
+	}
+	pause(t, away)
+	returns := time.Now()
+	probe := back(t, k.Bootstrap())
+	if err := again(k); err != nil {
+		t.Fatal(err)
+	}
+	there, ok := <-probe
+	if !ok {
+		t.Fatal("the broker did not come back")
+	}
+	pause(t, 5*time.Second)
+	last := time.Now()
+	samples := end()
+	watch.end()
+	records := readAll(t, k.Bootstrap(), "orders")
+
+	acked, notWritten, unknown := judge(t, attemptsOf(samples), records)
+	everyAcceptedOrderIsThere(t, samples, records)
+	slowest := quantile(samples, 1, sample.answerTime)
+	calm, first, second := watch.peak(begin, gone), watch.peak(gone, gone.Add(away/2)), watch.peak(gone.Add(away/2), last)
+	t.Logf("%d orders offered, %d skipped by the generator; %d acked, %d not_written, %d unknown; slowest answer %s; broker back after %s; memory %.0f MiB, away %.0f and %.0f",
+		load.offered.Load(), load.skipped.Load(), acked, notWritten, unknown, slowest, there.Sub(returns), calm, first, second)
+	phases(t, samples, begin, gone, returns, there)
+	if load.skipped.Load() > load.offered.Load()/100 {
+		t.Errorf("%d of %d orders were not offered: all connections waited", load.skipped.Load(), load.offered.Load())
+	}
+	if n := answersBy(samples)["no answer"]; n > 0 {
+		t.Errorf("%d requests had no answer", n)
+	}
+	if slowest > timer+slack {
+		t.Errorf("the slowest answer took %s, the timer is %s", slowest, timer)
+	}
+	if first > calm+150 || second > first+32 {
+		t.Errorf("memory grew from %.0f MiB to %.0f and then to %.0f", calm, first, second)
+	}
+	if notWritten+unknown < rate {
+		t.Error("hardly anything was refused: the broker was not away")
+	}
+	if late := since(samples, there.Add(2*time.Second)); late["202"] < rate || len(late) > 1 {
+		t.Errorf("later than 2 s after the broker was back the answers are %v", late)
+	}
+}
+
+// since counts the answers to what was sent from then on.
+func since(samples []sample, from time.Time) map[string]int {
+	var later []sample
+	for _, s := range samples {
+		if s.sent.After(from) {
+			later = append(later, s)
+		}
+	}
+	return answersBy(later)
+}
+
+// phases tells the answers second by second around the turns, for whoever
+// reads a failure.
+func phases(t *testing.T, samples []sample, begin, gone, returns, there time.Time) {
+	t.Helper()
+	seconds := map[int][]sample{}
+	most := 0
+	for _, s := range samples {
+		at := int(s.sent.Sub(begin) / time.Second)
+		seconds[at] = append(seconds[at], s)
+		most = max(most, at)
+	}
+	var text strings.Builder
+	for at := range most + 1 {
+		fmt.Fprintf(&text, "\n%3d s: %v, slowest %s", at, answersBy(seconds[at]), quantile(seconds[at], 1, sample.answerTime).Round(time.Millisecond))
+	}
+	t.Logf("gone at %s, let back at %s, there at %s%s", gone.Sub(begin), returns.Sub(begin), there.Sub(begin), text.String())
+}
