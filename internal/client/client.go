@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"log/slog"
+	"math/rand/v2"
 	"os"
 	"sync/atomic"
 	"time"
@@ -106,6 +107,8 @@ func construct(cfg Config, log slogger, opts []kgo.Opt) (*kgo.Client, error) {
 		// After a leader moved, the new one is looked up at most this often. At the
 		// library's 5 s three moves in a row hold an order for 15 s.
 		kgo.MetadataMinAge(250 * time.Millisecond),
+		// At the library's 2.5 s a broker that is back waits for us as long.
+		kgo.RetryBackoffFn(backoff),
 		kgo.ProducerLinger(cfg.Linger),
 		kgo.ProducerBatchCompression(codecs...),
 		kgo.RecordPartitioner(partitioner),
@@ -119,6 +122,13 @@ func construct(cfg Config, log slogger, opts []kgo.Opt) (*kgo.Client, error) {
 		return nil, fmt.Errorf("construct Kafka client: %w", err)
 	}
 	return cl, nil
+}
+
+// backoff is the pause before the nth retry, 100 ms to 1 s. A fifth of it is
+// chance, so that not all clients of a broker that comes back arrive at once.
+func backoff(n int) time.Duration {
+	pause := min(100*time.Millisecond<<min(n-1, 4), time.Second)
+	return pause - time.Duration(rand.Int64N(int64(pause/5))) //nolint:gosec // chance is all it needs
 }
 
 // Admin speaks to the cluster through cl; closing cl is enough.

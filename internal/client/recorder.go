@@ -41,33 +41,64 @@ func NewRecorder(topic string) *Recorder {
 
 // New is the record of a new event of its own, as of [NewMeta].
 func (c *Recorder) New(o *order.Order, client string, now time.Time) *kgo.Record {
-	// The largest order has 2 strings of 128 runes, escaped at worst.
-	if cap(c.bytes)-len(c.bytes) < 2<<10 {
+	c.room()
+	id := c.cut(c.appendID(c.bytes, now))
+	return c.record(o, client, now, id, id)
+}
+
+// Record is what [ToRecord] makes of an order and its Meta, whose fields but
+// Traceparent are all there.
+func (c *Recorder) Record(o *order.Order, m Meta) *kgo.Record {
+	c.room()
+	event := c.cut(append(c.bytes, m.EventID...))
+	request := event
+	if m.RequestID != m.EventID {
+		request = c.cut(append(c.bytes, m.RequestID...))
+	}
+	r := c.record(o, m.Client, m.ReceivedAt, event, request)
+	if m.Traceparent != "" {
+		r.Headers = append(r.Headers, kgo.RecordHeader{Key: HeaderTraceparent, Value: []byte(m.Traceparent)})
+	}
+	return r
+}
+
+// NewID is as the function of that name.
+func (c *Recorder) NewID(now time.Time) string {
+	var id [36]byte
+	return string(c.appendID(id[:0], now))
+}
+
+// room makes sure of memory for one more record.
+func (c *Recorder) room() {
+	// The largest order has 2 strings of 128 runes, escaped at worst; the ids and
+	// the time are short.
+	if cap(c.bytes)-len(c.bytes) < 3<<10 {
 		c.bytes = make([]byte, 0, recorderBytes)
 	}
 	if len(c.records) == 0 {
 		c.records = make([]kgo.Record, recorderRecords)
 		c.headers = make([]kgo.RecordHeader, recorderRecords*headersOfRecord)
 	}
+}
+
+func (c *Recorder) record(o *order.Order, client string, received time.Time, event, request []byte) *kgo.Record {
 	r, headers := &c.records[0], c.headers[:0:headersOfRecord]
 	c.records, c.headers = c.records[1:], c.headers[headersOfRecord:]
-
 	if client != c.clientName {
 		c.clientName, c.client = client, []byte(client)
 	}
-	if !now.Equal(c.received) || c.receivedAt == nil {
-		c.received, c.receivedAt = now, []byte(now.UTC().Format(time.RFC3339Nano))
+	if !received.Equal(c.received) || c.receivedAt == nil {
+		c.received, c.receivedAt = received, c.cut(received.UTC().AppendFormat(c.bytes, time.RFC3339Nano))
 	}
 	r.Topic = c.topic
 	r.Key = c.cut(append(c.bytes, o.ID...))
 	r.Value = c.cut(order.Append(c.bytes, o))
-	id := c.cut(c.appendID(c.bytes, now))
 	headers = append(headers,
 		kgo.RecordHeader{Key: HeaderContentType, Value: c.contentType},
-		kgo.RecordHeader{Key: HeaderEventID, Value: id},
+		kgo.RecordHeader{Key: HeaderEventID, Value: event},
 		kgo.RecordHeader{Key: HeaderSchemaVersion, Value: c.schema},
 		kgo.RecordHeader{Key: HeaderReceivedAt, Value: c.receivedAt},
-		kgo.RecordHeader{Key: HeaderRequestID, Value: id},
+		kgo.RecordHeader{Key: HeaderRequestID, Value: request},
 		kgo.RecordHeader{Key: HeaderClient, Value: c.client},
 	)
 	r.Headers = headers

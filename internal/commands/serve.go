@@ -27,6 +27,8 @@ func newServe(app *App, runF func(context.Context, *serveOptions) error) *cobra.
 POST /order with one order in JSON is answered 202 once Kafka has acknowledged
 the record (acks=all, idempotent producer). Every other answer says in "outcome"
 what became of the order: not_written, or unknown where it may be in the log.
+POST /orders takes up to 10,000 in one request (NDJSON or a JSON array) and
+answers for each: 202 all accepted, 207 some.
 --ack enqueued answers as soon as the record is in this process's memory: an
 order can then be lost with the process.
 
@@ -65,6 +67,8 @@ func addServeFlags(fs *pflag.FlagSet) {
 	bind(fs, "ack", "serve.ack")
 	fs.Duration("timeout", def.Serve.Timeout, "how long a request waits for Kafka before the answer is unknown")
 	bind(fs, "timeout", "serve.timeout")
+	fs.Int("max-in-flight", def.Serve.MaxInFlight, "orders that may wait for Kafka, over it 503")
+	bind(fs, "max-in-flight", "serve.max-in-flight")
 	fs.Bool("access-log", def.Serve.AccessLog, "log every request (refused orders are logged anyway)")
 	bind(fs, "access-log", "serve.access-log")
 	fs.String("admin-listen", def.Admin.Listen, "address of /healthz, /readyz and /metrics")

@@ -33,6 +33,14 @@ type problem struct {
 	RequestID string         `json:"request_id"`
 	EventID   string         `json:"event_id,omitempty"`
 	Errors    order.Faults   `json:"errors,omitempty"`
+	*Tally
+}
+
+// Tally is what became of the orders of one POST /orders.
+type Tally struct {
+	Accepted int             `json:"accepted"`
+	Refused  int             `json:"refused"`
+	Results  json.RawMessage `json:"results"` // one an order, in the request's order
 }
 
 func (p *problem) reason() string {
@@ -50,9 +58,11 @@ func refuse(code int, outcome client.Outcome, detail string) answer {
 		Status:    code,
 		Detail:    detail,
 		Outcome:   outcome,
-		Retryable: code >= 500 || code == fasthttp.StatusRequestTimeout,
+		Retryable: retryable(code),
 	}}
 }
+
+func retryable(code int) bool { return code >= 500 || code == fasthttp.StatusRequestTimeout }
 
 // busy is the refusal that is ours alone: nothing was handed to Kafka.
 func (s *Server) busy(why rejection, detail string) answer {
@@ -64,27 +74,34 @@ func (s *Server) busy(why rejection, detail string) answer {
 
 // receipt is the 202 of a record that is in the log.
 func receipt(orderID, eventID, topic string, partition int32, offset int64) answer {
-	b := appendReceipt(orderID, eventID, topic)
-	b = append(b, `,"partition":`...)
-	b = strconv.AppendInt(b, int64(partition), 10)
-	b = append(b, `,"offset":`...)
-	b = strconv.AppendInt(b, offset, 10)
-	return answer{code: fasthttp.StatusAccepted, body: append(b, "}\n"...)}
+	b := appendPlace(append(make([]byte, 0, 192), '{'), orderID, eventID, topic)
+	return answer{code: fasthttp.StatusAccepted, body: append(appendOffset(b, partition, offset), "}\n"...)}
 }
+
+// outcomeEnqueued stands in the answer of an order that nobody waits for.
+const outcomeEnqueued client.Outcome = "enqueued"
 
 // enqueued is the 202 of a record that is in this process's memory.
 func enqueued(orderID, eventID, topic string) answer {
-	return answer{code: fasthttp.StatusAccepted, body: append(appendReceipt(orderID, eventID, topic), `,"outcome":"enqueued"}`+"\n"...)}
+	b := appendPlace(append(make([]byte, 0, 192), '{'), orderID, eventID, topic)
+	return answer{code: fasthttp.StatusAccepted, body: append(b, `,"outcome":"enqueued"}`+"\n"...)}
 }
 
-func appendReceipt(orderID, eventID, topic string) []byte {
-	b := append(make([]byte, 0, 192), `{"id":`...)
+func appendPlace(b []byte, orderID, eventID, topic string) []byte {
+	b = append(b, `"id":`...)
 	b = order.AppendString(b, orderID)
 	b = append(b, `,"event_id":"`...)
 	b = append(b, eventID...)
 	b = append(b, `","topic":"`...)
 	b = append(b, topic...)
 	return append(b, '"')
+}
+
+func appendOffset(b []byte, partition int32, offset int64) []byte {
+	b = append(b, `,"partition":`...)
+	b = strconv.AppendInt(b, int64(partition), 10)
+	b = append(b, `,"offset":`...)
+	return strconv.AppendInt(b, offset, 10)
 }
 
 func (a *answer) write(ctx *fasthttp.RequestCtx, requestID string) {

@@ -21,6 +21,8 @@ type Config struct {
 	Ack          string        `mapstructure:"ack"`
 	Timeout      time.Duration `mapstructure:"timeout"`
 	MaxBody      unit.Size     `mapstructure:"max-body"`
+	MaxInFlight  int           `mapstructure:"max-in-flight"`
+	BreakerAfter time.Duration `mapstructure:"breaker-after"`
 	CreateTopic  bool          `mapstructure:"create-topic"`
 	AccessLog    bool          `mapstructure:"access-log"`
 	DrainDelay   time.Duration `mapstructure:"drain-delay"`
@@ -36,6 +38,12 @@ func DefaultConfig() Config {
 		// themselves, so that they get our outcome and not their own guess.
 		Timeout: 10 * time.Second,
 		MaxBody: 64 * unit.KiB,
+		// 8 MiB of usual orders: a second's worth of a busy instance, so that a
+		// pause of Kafka's is ridden out and a longer one is told at once.
+		MaxInFlight: 50_000,
+		// Longer than a leader takes to move; much shorter than Timeout, which
+		// every client would wait for otherwise.
+		BreakerAfter: 5 * time.Second,
 		// Long enough for a load balancer that asks /readyz every second to
 		// notice; short enough for a person at a terminal.
 		DrainDelay:   time.Second,
@@ -57,6 +65,12 @@ func (c Config) Validate() error {
 	}
 	if c.MaxBody < 256 || c.MaxBody > unit.MiB {
 		errs = append(errs, fmt.Errorf("serve.max-body %s is not between 256 and 1MiB", c.MaxBody))
+	}
+	if c.MaxInFlight < 1 || c.MaxInFlight > 10_000_000 {
+		errs = append(errs, fmt.Errorf("serve.max-in-flight %d is not between 1 and 10000000", c.MaxInFlight))
+	}
+	if c.BreakerAfter < 100*time.Millisecond || c.BreakerAfter > 10*time.Minute {
+		errs = append(errs, fmt.Errorf("serve.breaker-after %s is not between 100ms and 10m", c.BreakerAfter))
 	}
 	if c.DrainDelay < 0 || c.DrainTimeout <= 0 {
 		errs = append(errs, errors.New("serve.drain-delay and serve.drain-timeout can't be negative"))

@@ -3,12 +3,12 @@ package ingest
 import (
 	"errors"
 	"fmt"
-	"mime"
 	"net"
 	"runtime/debug"
 	"strings"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/valyala/fasthttp"
 
 	"github.com/ordersctl/ordersctl/internal/client"
@@ -16,8 +16,9 @@ import (
 )
 
 const (
-	routeOrder = "/order"
-	routeNone  = "other"
+	routeOrder  = "/order"
+	routeOrders = "/orders"
+	routeNone   = "other"
 
 	headerRequestID = "X-Request-Id"
 	retryAfter      = "1" // seconds
@@ -30,16 +31,13 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 	start := time.Now()
 	// Ours, also where the caller sends one: it names this attempt, and two
 	// attempts must never share a name.
-	requestID := client.NewID()
-	a := s.answerTo(ctx, requestID, start)
+	requestID := s.newID(start)
+	route := routeOf(ctx)
+	a := s.answerTo(ctx, route, requestID, start)
 	a.write(ctx, requestID)
 
-	route := routeNone
-	if isOrder(ctx) {
-		route = routeOrder
-	}
 	s.metrics.request(route, ctx.Method(), a.code, time.Since(start))
-	if a.problem != nil && ctx.IsPost() {
+	if a.problem != nil && a.problem.Tally == nil && ctx.IsPost() {
 		s.refusals.log(refusal{requestID: requestID, orderID: a.orderID, code: a.code, outcome: a.problem.Outcome, reason: a.problem.reason(), err: a.cause})
 	}
 	if s.opts.AccessLog {
@@ -48,9 +46,36 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 	}
 }
 
+// newID is a UUIDv7, of randomness that was read ahead.
+func (s *Server) newID(now time.Time) string {
+	rec := s.recorders.Get().(*client.Recorder)
+	defer s.recorders.Put(rec)
+	return rec.NewID(now)
+}
+
+// record makes the record of an order. It shares memory with the ones before
+// and after it, which is freed when the last of them is settled.
+func (s *Server) record(o *order.Order, m client.Meta) *kgo.Record {
+	rec := s.recorders.Get().(*client.Recorder)
+	defer s.recorders.Put(rec)
+	return rec.Record(o, m)
+}
+
+// routeOf compares the path as it was sent: one that only means the same after
+// decoding or cleaning would go around the rules of a proxy before us.
+func routeOf(ctx *fasthttp.RequestCtx) string {
+	switch string(ctx.URI().PathOriginal()) {
+	case routeOrder:
+		return routeOrder
+	case routeOrders:
+		return routeOrders
+	}
+	return routeNone
+}
+
 // answerTo finds the answer; a panic is one too, since a process that dies
 // takes every other client's request with it.
-func (s *Server) answerTo(ctx *fasthttp.RequestCtx, requestID string, start time.Time) (a answer) {
+func (s *Server) answerTo(ctx *fasthttp.RequestCtx, route, requestID string, start time.Time) (a answer) {
 	defer func() {
 		if p := recover(); p != nil {
 			s.log.Error("panic while answering", "request_id", requestID, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
@@ -58,8 +83,8 @@ func (s *Server) answerTo(ctx *fasthttp.RequestCtx, requestID string, start time
 		}
 	}()
 	switch {
-	case !isOrder(ctx):
-		return refuse(fasthttp.StatusNotFound, client.NotWritten, "there is nothing at this path, orders go to POST /order")
+	case route == routeNone:
+		return refuse(fasthttp.StatusNotFound, client.NotWritten, "there is nothing at this path, orders go to POST /order or POST /orders")
 	case !ctx.IsPost():
 		a := refuse(fasthttp.StatusMethodNotAllowed, client.NotWritten, "this path takes POST only")
 		a.allow = fasthttp.MethodPost
@@ -67,45 +92,70 @@ func (s *Server) answerTo(ctx *fasthttp.RequestCtx, requestID string, start time
 	case s.refusing.Load():
 		return s.busy(rejectedDraining, "this instance is shutting down")
 	}
-	if detail := checkEncoding(ctx); detail != "" {
-		a := refuse(fasthttp.StatusUnsupportedMediaType, client.NotWritten, detail)
-		a.orderID = s.decoder.ID(ctx.PostBody())
-		return a
-	}
-	return s.take(ctx, requestID, start)
-}
-
-// isOrder compares the path as it was sent: one that only means the same after
-// decoding or cleaning would go around the rules of a proxy before us.
-func isOrder(ctx *fasthttp.RequestCtx) bool { return string(ctx.URI().PathOriginal()) == routeOrder }
-
-// take is one order's way: decode, hand to Kafka, wait, say what became of it.
-func (s *Server) take(ctx *fasthttp.RequestCtx, requestID string, start time.Time) answer {
-	body := ctx.PostBody()
-	o, err := s.decoder.Decode(body)
-	if err != nil {
-		return s.refuseBody(body, err)
-	}
 	meta := client.Meta{
-		EventID:     client.NewID(),
+		EventID:     requestID, // unless a key says otherwise
 		RequestID:   requestID,
 		ReceivedAt:  start,
 		Client:      client.ClientAnonymous,
 		Traceparent: traceparent(ctx.Request.Header.Peek(client.HeaderTraceparent)),
 	}
+	if route == routeOrders {
+		return s.takeMany(ctx, meta)
+	}
+	return s.take(ctx, meta)
+}
+
+// take is one order's way: decode, hand to Kafka, wait, say what became of it.
+func (s *Server) take(ctx *fasthttp.RequestCtx, meta client.Meta) answer {
+	if detail := checkType(ctx); detail != "" {
+		a := refuse(fasthttp.StatusUnsupportedMediaType, client.NotWritten, detail)
+		a.orderID = s.decoder.ID(ctx.PostBody())
+		return a
+	}
+	body, refusal, ok := readBody(ctx, int64(s.opts.MaxBody))
+	if !ok {
+		return refusal
+	}
+	o, err := s.decoder.Decode(body)
+	if err != nil {
+		return s.refuseBody(body, err)
+	}
 	var a answer
 	switch keys := ctx.Request.Header.PeekAll(headerIdempotencyKey); {
 	case len(keys) == 0:
-		a = s.produce(client.ToRecord(s.opts.Topic, &o, meta), nil)
+		a = s.produce(s.record(&o, meta), meta, nil)
 	case len(keys) > 1 || !validKey(string(keys[0])):
 		a = refuse(fasthttp.StatusBadRequest, client.NotWritten,
 			fmt.Sprintf("the Idempotency-Key has to be one, of 1 to %d printable ASCII characters", maxIdempotencyKey))
+		meta.EventID = ""
 	default:
 		meta.EventID = eventID(meta.Client, o.ID, string(keys[0]))
 		a = s.once(&o, meta, string(keys[0]))
 	}
 	a.orderID, a.eventID = o.ID, meta.EventID
 	return a
+}
+
+// produce is the way of one record from launch to answer. booked is what the
+// order's Idempotency-Key stands for, nil without one.
+func (s *Server) produce(r *kgo.Record, meta client.Meta, booked *reply) answer {
+	f := newFlight(1, meta.ReceivedAt)
+	f.add(r, meta.EventID, booked)
+	if refusal, ok := s.launch(f); !ok {
+		return refusal
+	}
+	if s.opts.Ack == AckDelivered {
+		s.await(f)
+	}
+	switch res := s.resultOf(&f.attempts[0]); {
+	case res.code != fasthttp.StatusAccepted:
+		a := refuse(res.code, res.outcome, res.detail)
+		a.cause = res.cause
+		return a
+	case res.outcome == outcomeEnqueued:
+		return enqueued(string(r.Key), meta.EventID, r.Topic)
+	}
+	return receipt(string(r.Key), meta.EventID, r.Topic, r.Partition, r.Offset)
 }
 
 func (s *Server) refuseBody(body []byte, err error) answer {
@@ -124,35 +174,10 @@ func (s *Server) refuseBody(body []byte, err error) answer {
 	return a
 }
 
-// checkEncoding says why the body can't be read as JSON, "" where it can. A
-// request without a content type is taken at its word; curl -d, which names a
-// form, is told what to add: to guess would hide a client's mistake that the
-// next server punishes.
-func checkEncoding(ctx *fasthttp.RequestCtx) string {
-	if enc := string(ctx.Request.Header.ContentEncoding()); enc != "" && !strings.EqualFold(enc, "identity") {
-		return fmt.Sprintf("content-encoding %q is not taken, send the order uncompressed", ascii(enc))
-	}
-	contentType := string(ctx.Request.Header.ContentType())
-	if contentType == "" || contentType == "application/json" {
-		return ""
-	}
-	mediaType, params, err := mime.ParseMediaType(contentType)
-	charset, given := params["charset"]
-	switch {
-	case mediaType == "application/x-www-form-urlencoded":
-		return "content-type is application/x-www-form-urlencoded, as curl -d sends it by itself: add -H 'Content-Type: application/json'"
-	case err != nil || mediaType != "application/json":
-		return fmt.Sprintf("content-type %q is not taken: send application/json", ascii(contentType))
-	case given && !strings.EqualFold(charset, "utf-8"):
-		return fmt.Sprintf("charset %q is not taken, JSON is UTF-8 (RFC 8259)", ascii(charset))
-	}
-	return ""
-}
-
 // handleBroken answers what was not readable as a request. fasthttp closes the
 // connection afterwards.
 func (s *Server) handleBroken(ctx *fasthttp.RequestCtx, err error) {
-	requestID := client.NewID()
+	requestID := s.newID(time.Now())
 	var (
 		small   *fasthttp.ErrSmallBuffer
 		timeout net.Error
@@ -161,7 +186,7 @@ func (s *Server) handleBroken(ctx *fasthttp.RequestCtx, err error) {
 	why := rejectedTooLarge
 	switch {
 	case errors.Is(err, fasthttp.ErrBodyTooLarge):
-		a = refuse(fasthttp.StatusRequestEntityTooLarge, client.NotWritten, fmt.Sprintf("the body is over %s", s.opts.MaxBody))
+		a = refuse(fasthttp.StatusRequestEntityTooLarge, client.NotWritten, "the body is over "+s.maxBodyOf(ctx.Request.Header.RequestURI()).String())
 	case errors.As(err, &small):
 		a = refuse(fasthttp.StatusRequestHeaderFieldsTooLarge, client.NotWritten, fmt.Sprintf("the request's header is over %d bytes", maxHeaderBytes))
 	case errors.As(err, &timeout) && timeout.Timeout():

@@ -20,6 +20,13 @@ type metrics struct {
 	rejected *prometheus.CounterVec
 
 	idempotency *prometheus.CounterVec
+
+	// Of the usual request, found once: to look them up costs more than to count.
+	usual struct {
+		requests prometheus.Counter
+		duration prometheus.Observer
+		acked    prometheus.Counter
+	}
 }
 
 // rejection is why a request, or a connection before it, was turned away
@@ -62,7 +69,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Name: "ordersctl_produce_records_total", Help: "Records by what became of them.",
 		}, []string{"outcome"}),
 		acks: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "ordersctl_produce_ack_duration_seconds", Help: "From the hand-over to Kafka's acknowledgement.", Buckets: buckets,
+			Name: "ordersctl_produce_ack_duration_seconds", Help: "From the request's last byte to Kafka's acknowledgement.", Buckets: buckets,
 		}),
 		late: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "ordersctl_produce_late_total", Help: "Outcomes that came after the answer had said unknown.",
@@ -84,6 +91,9 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	for _, o := range []client.Outcome{client.Acked, client.NotWritten, client.Unknown} {
 		m.outcomes.WithLabelValues(string(o)) // there from the start, so that a rate has its zero
 	}
+	m.usual.requests = m.requests.WithLabelValues(routeOrder, fasthttp.MethodPost, strconv.Itoa(fasthttp.StatusAccepted))
+	m.usual.duration = m.duration.WithLabelValues(routeOrder)
+	m.usual.acked = m.outcomes.WithLabelValues(string(client.Acked))
 	return m
 }
 
@@ -99,17 +109,31 @@ func (m *metrics) watch(s *Server) {
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "ordersctl_http_in_flight", Help: "Requests that are being answered.",
 		}, func() float64 { return float64(s.handling.Load()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "ordersctl_breaker_state", Help: "0 closed; 1 open, and an order is being tried; 2 open.",
+		}, func() float64 { return s.breaker.state(s.records.Load()) }),
 	)
 }
 
 func (m *metrics) request(route string, method []byte, code int, took time.Duration) {
+	if route == routeOrder && code == fasthttp.StatusAccepted {
+		m.usual.requests.Inc()
+		m.usual.duration.Observe(took.Seconds())
+		return
+	}
 	m.requests.WithLabelValues(route, methodLabel(method), strconv.Itoa(code)).Inc()
 	m.duration.WithLabelValues(route).Observe(took.Seconds())
 }
 
 func (m *metrics) reject(why rejection) { m.rejected.WithLabelValues(string(why)).Inc() }
 
-func (m *metrics) outcome(o client.Outcome) { m.outcomes.WithLabelValues(string(o)).Inc() }
+func (m *metrics) outcome(o client.Outcome) {
+	if o == client.Acked {
+		m.usual.acked.Inc()
+		return
+	}
+	m.outcomes.WithLabelValues(string(o)).Inc()
+}
 
 func (m *metrics) acked(took time.Duration) { m.acks.Observe(took.Seconds()) }
 

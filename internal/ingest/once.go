@@ -12,7 +12,7 @@ import (
 // once takes an order that came with an Idempotency-Key: the first request
 // under the key produces, the others hear what became of it.
 func (s *Server) once(o *order.Order, meta client.Meta, key string) answer {
-	record := client.ToRecord(s.opts.Topic, o, meta)
+	record := s.record(o, meta)
 	at, what := s.replies.begin(digestOf(meta.Client, key), digestOf(string(record.Value)), time.Now())
 	s.metrics.idempotency.WithLabelValues(string(what)).Inc()
 	switch what {
@@ -25,7 +25,7 @@ func (s *Server) once(o *order.Order, meta client.Meta, key string) answer {
 	case verdictWait:
 		return s.awaitFirst(o, meta, at)
 	}
-	a := s.produce(record, at)
+	a := s.produce(record, meta, at)
 	if at.tainted && a.problem != nil && a.problem.Outcome == client.NotWritten {
 		// This attempt is not written; the one before it, under the same key, may be.
 		a.problem.Outcome = client.Unknown

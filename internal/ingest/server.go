@@ -32,10 +32,9 @@ import (
 )
 
 const (
-	// What may be waiting for Kafka at one time: 8 MiB of usual orders. Of the
-	// largest that are valid, 2 KiB each, the second limit comes first.
-	maxBufferedRecords = 50_000
-	maxBufferedBytes   = 64 * unit.MiB
+	// What may be waiting for Kafka at one time besides serve.max-in-flight: of
+	// the largest orders that are valid, 2 KiB each, this limit comes first.
+	maxBufferedBytes = 64 * unit.MiB
 	// A header that is larger is answered 431.
 	maxHeaderBytes = 16 << 10
 	// From the first byte of a request to its last: what a slow link needs for
@@ -78,7 +77,10 @@ type Server struct {
 	left     atomic.Int64 // records that were open when the client was closed
 	records  atomic.Int64 // handed to Kafka, promise outstanding
 	bytes    atomic.Int64
-	lastAck  atomic.Int64 // Unix nanoseconds
+
+	breaker   breaker
+	prompter  *prompter
+	recorders sync.Pool // *client.Recorder
 }
 
 // TopicInfo is what was found of the topic at the start.
@@ -100,19 +102,23 @@ func New(ctx context.Context, opts Options) (*Server, error) {
 		refusals: newRefusals(opts.Log),
 		replies:  newReplies(replyWindow, maxReplies),
 		expired:  make(chan struct{}),
+		breaker:  breaker{after: opts.BreakerAfter, log: opts.Log},
 	}
+	s.recorders.New = func() any { return client.NewRecorder(opts.Topic) }
 	kafkaMetrics := kprom.NewMetrics("ordersctl_kafka", kprom.Registry(opts.Registry))
 	var err error
 	s.kafka, err = client.Dial(ctx, opts.Kafka, opts.Log,
 		kgo.DefaultProduceTopic(opts.Topic),
-		kgo.MaxBufferedRecords(maxBufferedRecords),
-		kgo.MaxBufferedBytes(int(maxBufferedBytes)),
+		// Never met: ours comes first, and takes a request whole or not at all. The
+		// client lets go of a record a little later than we do.
+		kgo.MaxBufferedRecords(2*opts.MaxInFlight),
 		kgo.RecordDeliveryTimeout(deliveryTimeout(opts)),
 		kgo.WithHooks(kafkaMetrics),
 	)
 	if err != nil {
 		return nil, err
 	}
+	s.prompter = newPrompter(s.kafka)
 	if s.info, err = s.findTopic(ctx); err != nil {
 		s.kafka.Close()
 		return nil, err
@@ -132,6 +138,7 @@ func New(ctx context.Context, opts Options) (*Server, error) {
 		DisablePreParseMultipartForm: true,
 		CloseOnShutdown:              true,
 		MaxRequestBodySize:           int(opts.MaxBody),
+		HeaderReceived:               s.headerReceived,
 		ReadBufferSize:               maxHeaderBytes,
 		ReadTimeout:                  readTimeout,
 		WriteTimeout:                 readTimeout,
@@ -192,8 +199,11 @@ func (s *Server) Readiness() telemetry.Readiness {
 		"buffered_records": fmt.Sprint(s.records.Load()),
 		"last_ack":         "none yet",
 	}}
-	if at := s.lastAck.Load(); at != 0 {
+	if at := s.breaker.lastAck.Load(); at != 0 {
 		r.Detail["last_ack"] = time.Unix(0, at).UTC().Format(time.RFC3339)
+	}
+	if s.breaker.open.Load() {
+		r.Detail["kafka"] = "acknowledges nothing, orders are refused"
 	}
 	if !r.Ready {
 		r.Reason = "draining"
@@ -289,7 +299,7 @@ func (s *Server) drain(ctx context.Context, ended <-chan struct{}) {
 	// An error is told by what is left, below.
 	_ = s.kafka.Flush(flush)
 	close(s.expired)
-	s.await(lastAnswers, func() bool { return s.handling.Load() == 0 })
+	s.until(lastAnswers, func() bool { return s.handling.Load() == 0 })
 	s.log.Info("drained", "open_records", s.records.Load())
 }
 
@@ -298,13 +308,13 @@ func (s *Server) drain(ctx context.Context, ended <-chan struct{}) {
 func (s *Server) closeKafka() {
 	s.closing.Store(true)
 	s.kafka.Close()
-	s.await(lastPromises, func() bool { return s.records.Load() == 0 })
+	s.until(lastPromises, func() bool { return s.records.Load() == 0 })
 	// What has still no promise has no log line either; it is counted.
 	s.left.Add(s.records.Load())
 }
 
-// await looks until met is true or the time is over.
-func (s *Server) await(timeout time.Duration, met func() bool) {
+// until looks until met is true or the time is over.
+func (s *Server) until(timeout time.Duration, met func() bool) {
 	over := time.After(timeout)
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()

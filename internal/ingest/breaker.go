@@ -1,0 +1,74 @@
+package ingest
+
+import (
+	"log/slog"
+	"sync/atomic"
+	"time"
+)
+
+// probeEvery is how often an open breaker lets a request through.
+const probeEvery = 250 * time.Millisecond
+
+// breaker answers for Kafka while it acknowledges nothing: without it every
+// client would wait its whole time for the same "no". It opens when orders
+// have been waiting for so long without any acknowledgement, lets one request
+// through in a while, and closes at the first acknowledgement, whoever's.
+//
+// That something fails does not open it: an error is an answer, and quick.
+type breaker struct {
+	after time.Duration
+	log   *slog.Logger
+
+	moved   atomic.Int64 // Unix ns: the last acknowledgement, or the first record after none was waiting
+	lastAck atomic.Int64 // Unix ns, 0 before the first
+	open    atomic.Bool
+	probe   atomic.Int64 // Unix ns: not before then
+}
+
+// allow says whether a request may be handed to Kafka. first is told of one
+// that nobody else waits beside.
+func (b *breaker) allow(now time.Time, first bool) bool {
+	at := now.UnixNano()
+	if !b.open.Load() {
+		if first {
+			b.moved.Store(at)
+			return true
+		}
+		if at-b.moved.Load() < int64(b.after) {
+			return true
+		}
+		if b.open.CompareAndSwap(false, true) {
+			b.probe.Store(at + int64(probeEvery))
+			b.log.Error("Kafka acknowledges nothing, refusing orders until it does", "for", b.after.String())
+		}
+	}
+	next := b.probe.Load()
+	return at >= next && b.probe.CompareAndSwap(next, at+int64(probeEvery))
+}
+
+// acked is told of each acknowledgement.
+func (b *breaker) acked(now time.Time) {
+	at := now.UnixNano()
+	b.moved.Store(at)
+	b.lastAck.Store(at)
+	if b.open.Load() && b.open.CompareAndSwap(true, false) {
+		b.log.Info("Kafka acknowledges again")
+	}
+}
+
+// The values of ordersctl_breaker_state.
+const (
+	breakerClosed  = 0
+	breakerProbing = 1 // open, and orders are on their way whose acknowledgement closes it
+	breakerOpen    = 2
+)
+
+func (b *breaker) state(waiting int64) float64 {
+	switch {
+	case !b.open.Load():
+		return breakerClosed
+	case waiting > 0:
+		return breakerProbing
+	}
+	return breakerOpen
+}
