@@ -55,10 +55,11 @@ func TestKilledTwentyTimesUnderLoadEveryAcceptedOrderIsThere(t *testing.T) {
 	const rounds, least = 20, 200
 	k := kafka.Start(t, kafka.Options{Brokers: 1})
 	run(t, k.Bootstrap(), "topic", "create", "orders")
+	config := settings(t, "")
 	var all []sample
 	inTheMiddle := 0
 	for round := range rounds {
-		s := serve(t, k.Bootstrap())
+		s := serve(t, k.Bootstrap(), "--config", config)
 		var accepted atomic.Int64
 		stop := clients(s, 32, fmt.Sprint("kill", round), &accepted)
 		eventually(t, fmt.Sprintf("%d orders are accepted in round %d", least, round), func() bool { return accepted.Load() >= least })

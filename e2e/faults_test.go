@@ -16,13 +16,13 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// uncompressed configures serve for tests that read many small batches: under
-// the race detector, whose sync.Pool drops at random what is put into it, each
-// one of lz4 costs the reading test a new buffer of megabytes.
-func uncompressed(t *testing.T) string {
+// settings is a configuration file for tests that read many small batches:
+// under the race detector, whose sync.Pool drops at random what is put into it,
+// each one of lz4 costs the reading test a new buffer of megabytes.
+func settings(t *testing.T, more string) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "uncompressed.yaml")
-	if err := os.WriteFile(path, []byte("kafka:\n  compression: none\n"), 0o600); err != nil {
+	path := filepath.Join(t.TempDir(), "settings.yaml")
+	if err := os.WriteFile(path, []byte("kafka:\n  compression: none\n"+more), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return path
@@ -161,7 +161,7 @@ func TestLostRepliesLeaveOneEventEachAndEveryoneWithAnAnswer(t *testing.T) {
 	const timer = 3 * time.Second
 	k, p := kafkaBehindProxy(t)
 	run(t, p.addr(), "topic", "create", "orders")
-	s := serve(t, p.addr(), "--timeout", timer.String(), "--config", uncompressed(t))
+	s := serve(t, p.addr(), "--timeout", timer.String(), "--config", settings(t, ""))
 	shop := &shop{addr: s.addr(), retry: true, hangUp: func() time.Duration {
 		if rand.IntN(4) > 0 {
 			return 0
@@ -217,7 +217,7 @@ func TestClientsThatHangUpDoNotHarmTheirNeighbours(t *testing.T) {
 	k, p := kafkaBehindProxy(t)
 	run(t, p.addr(), "topic", "create", "orders", "-p", "1")
 	p.delay.Store(int64(50 * time.Millisecond)) // time to hang up in
-	s := serve(t, p.addr(), "--config", uncompressed(t))
+	s := serve(t, p.addr(), "--config", settings(t, ""))
 	shop := &shop{addr: s.addr(), hangUp: func() time.Duration {
 		if rand.IntN(2) > 0 {
 			return 0
