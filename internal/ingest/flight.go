@@ -18,8 +18,16 @@ type flight struct {
 	attempts []attempt
 	single   [1]attempt // where attempts lives when there is one
 	start    time.Time
-	open     atomic.Int32  // promises outstanding
-	done     chan struct{} // has room for one: a promise never waits for a handler that has gone
+	open     atomic.Int32 // promises outstanding
+	// True by the last promise, false by watch when the time is over. It has room
+	// for both: neither waits for a handler that has gone.
+	done chan bool
+
+	watched struct { // by watch, under its shard's lock
+		shard      *watchShard
+		prev, next *flight
+		woken      bool
+	}
 }
 
 // attempt is one order on its way. Its promise and the end of the request's
@@ -33,13 +41,23 @@ type attempt struct {
 }
 
 // newFlight has room for n attempts.
-func newFlight(n int, start time.Time) *flight {
-	f := &flight{start: start, done: make(chan struct{}, 1)}
-	f.attempts = f.single[:0]
+func (s *Server) newFlight(n int, start time.Time) *flight {
+	f, _ := s.flights.Get().(*flight)
+	if f == nil {
+		f = &flight{done: make(chan bool, 2)}
+	}
+	f.start, f.attempts = start, f.single[:0]
 	if n > 1 {
 		f.attempts = make([]attempt, 0, n)
 	}
 	return f
+}
+
+// land gives a flight of one back, after await said that nobody will touch it
+// any more.
+func (s *Server) land(f *flight) {
+	f.attempts, f.single[0] = nil, attempt{}
+	s.flights.Put(f)
 }
 
 // add takes one more record along. No more than newFlight was told.
@@ -108,15 +126,18 @@ func (s *Server) release(n, size int64) {
 }
 
 // await waits until every promise has come, the request's time is over, or the
-// time to drain.
-func (s *Server) await(f *flight) {
-	timer := time.NewTimer(s.opts.Timeout)
-	defer timer.Stop()
-	select {
-	case <-f.done:
-	case <-timer.C:
-	case <-s.expired:
+// time to drain. landed says that it was the first.
+func (s *Server) await(f *flight) (landed bool) {
+	s.watch.add(f)
+	landed = <-f.done
+	s.watch.remove(f)
+	if landed {
+		select {
+		case <-f.done: // the time was over as well
+		default:
+		}
 	}
+	return landed
 }
 
 // settle is the promise: it comes once for each record, in time or late.
@@ -139,14 +160,15 @@ func (s *Server) settle(f *flight, a *attempt, err error) {
 	if !heard && s.opts.Ack == AckDelivered {
 		s.metrics.late.Inc() // the answer was "unknown", by the timer
 	}
-	if f.open.Add(-1) == 0 {
-		f.done <- struct{}{}
-	}
 	if err != nil {
 		s.logLost(a, outcome, heard)
 	}
 	s.prompter.settled()
-	s.release(1, sizeOf(r)) // last: at zero everything is settled
+	s.release(1, sizeOf(r))
+	// Last: with the last promise the flight may be used for another request.
+	if f.open.Add(-1) == 0 {
+		f.done <- true
+	}
 }
 
 // logLost leaves a line of a record that was not acknowledged, where no answer

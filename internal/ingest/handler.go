@@ -139,15 +139,17 @@ func (s *Server) take(ctx *fasthttp.RequestCtx, meta client.Meta) answer {
 // produce is the way of one record from launch to answer. booked is what the
 // order's Idempotency-Key stands for, nil without one.
 func (s *Server) produce(r *kgo.Record, meta client.Meta, booked *reply) answer {
-	f := newFlight(1, meta.ReceivedAt)
+	f := s.newFlight(1, meta.ReceivedAt)
 	f.add(r, meta.EventID, booked)
 	if refusal, ok := s.launch(f); !ok {
 		return refusal
 	}
-	if s.opts.Ack == AckDelivered {
-		s.await(f)
+	landed := s.opts.Ack == AckDelivered && s.await(f)
+	res := s.resultOf(&f.attempts[0])
+	if landed {
+		s.land(f)
 	}
-	switch res := s.resultOf(&f.attempts[0]); {
+	switch {
 	case res.code != fasthttp.StatusAccepted:
 		a := refuse(res.code, res.outcome, res.detail)
 		a.cause = res.cause

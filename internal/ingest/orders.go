@@ -76,7 +76,7 @@ type entry struct {
 
 // read decodes the orders and makes their records.
 func (s *Server) read(texts [][]byte, meta client.Meta) many {
-	m := many{entries: make([]entry, len(texts)), flight: newFlight(len(texts), meta.ReceivedAt)}
+	m := many{entries: make([]entry, len(texts)), flight: s.newFlight(len(texts), meta.ReceivedAt)}
 	rec := s.recorders.Get().(*client.Recorder)
 	defer s.recorders.Put(rec)
 	request := append(append(make([]byte, 0, len(meta.RequestID)+6), meta.RequestID...), '.')

@@ -80,6 +80,8 @@ type Server struct {
 
 	breaker   breaker
 	prompter  *prompter
+	watch     watch
+	flights   sync.Pool // *flight
 	recorders sync.Pool // *client.Recorder
 }
 
@@ -248,6 +250,8 @@ func (s *Server) Run(ctx context.Context, admin *telemetry.Admin, beside func(co
 
 func (s *Server) run(ctx context.Context) error {
 	s.metrics.watch(s)
+	endWatch := s.watch.start(s.opts.Timeout)
+	defer endWatch()
 	var serveErr, err error
 	ended := make(chan struct{})
 	go func() {
@@ -299,6 +303,7 @@ func (s *Server) drain(ctx context.Context, ended <-chan struct{}) {
 	// An error is told by what is left, below.
 	_ = s.kafka.Flush(flush)
 	close(s.expired)
+	s.watch.end()
 	s.until(lastAnswers, func() bool { return s.handling.Load() == 0 })
 	s.log.Info("drained", "open_records", s.records.Load())
 }
