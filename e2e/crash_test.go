@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/ordersctl/ordersctl/e2e/kafka"
+	"github.com/ordersctl/ordersctl/e2e/traffic"
 )
 
 // clients post as fast as they are answered, every order an order of its own,
@@ -24,13 +25,11 @@ func clients(s *server, n int, name string, accepted *atomic.Int64) (stop func()
 	)
 	for i := range n {
 		working.Go(func() {
-			c := httpConn{addr: s.addr()}
-			defer c.close()
+			c := traffic.Conn{Addr: s.addr()}
+			defer c.Close()
 			var mine []sample
 			for seq := 0; !over.Load(); seq++ {
-				one := sample{order: fmt.Sprintf("%s-%d-%d", name, i, seq), sent: time.Now()}
-				one.attempt, one.retryAfter = c.post(anOrder(one.order), "")
-				one.done = time.Now()
+				one := order(s.t.Context(), &c, fmt.Sprintf("%s-%d-%d", name, i, seq), "")
 				mine = append(mine, one)
 				if one.err != nil {
 					break // nobody is there any more

@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -14,6 +15,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/ordersctl/ordersctl/e2e/traffic"
 )
 
 // settings is a configuration file for tests that read many small batches:
@@ -47,14 +50,15 @@ type shop struct {
 	addr   string
 	hangUp func() time.Duration // how long a client waits that hangs up; 0 for one that stays
 	retry  bool
+	ctx    context.Context
 	over   chan struct{} // closed: no new events
 
 	mu  sync.Mutex
 	all []event
 }
 
-func (s *shop) open(n int) (end func() []event) {
-	s.over = make(chan struct{})
+func (s *shop) open(ctx context.Context, n int) (end func() []event) {
+	s.ctx, s.over = ctx, make(chan struct{})
 	var serving sync.WaitGroup
 	for i := range n {
 		serving.Go(func() { s.client(i) })
@@ -67,8 +71,8 @@ func (s *shop) open(n int) (end func() []event) {
 }
 
 func (s *shop) client(i int) {
-	c := httpConn{addr: s.addr}
-	defer c.close()
+	c := traffic.Conn{Addr: s.addr}
+	defer c.Close()
 	var mine []event
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
@@ -84,9 +88,9 @@ func (s *shop) client(i int) {
 		e := event{order: fmt.Sprintf("shop-%d-%d", i, seq)}
 		if wait := s.hangUp(); wait > 0 {
 			e.hungUp = true
-			_ = c.send(anOrder(e.order), "key-"+e.order)
+			_ = c.Send(s.ctx, traffic.Order(e.order), "key-"+e.order)
 			<-time.After(wait)
-			c.close()
+			c.Close()
 		} else {
 			s.untilTaken(&c, &e)
 		}
@@ -95,9 +99,9 @@ func (s *shop) client(i int) {
 }
 
 // untilTaken tries for a minute at most.
-func (s *shop) untilTaken(c *httpConn, e *event) {
+func (s *shop) untilTaken(c *traffic.Conn, e *event) {
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
-		a, _ := c.post(anOrder(e.order), "key-"+e.order)
+		a := order(s.ctx, c, e.order, "key-"+e.order).attempt
 		e.attempts = append(e.attempts, a)
 		if a.code == 202 || !s.retry {
 			return
@@ -168,7 +172,7 @@ func TestLostRepliesLeaveOneEventEachAndEveryoneWithAnAnswer(t *testing.T) {
 		}
 		return time.Duration(rand.Int64N(int64(time.Second)))
 	}}
-	end := shop.open(100)
+	end := shop.open(t.Context(), 100)
 	eventually(t, "500 orders are acknowledged", func() bool { return acknowledged(s) > 500 })
 	p.lose()
 	pause(t, 6*time.Second)
@@ -224,7 +228,7 @@ func TestClientsThatHangUpDoNotHarmTheirNeighbours(t *testing.T) {
 		}
 		return time.Duration(rand.Int64N(int64(60 * time.Millisecond)))
 	}}
-	end := shop.open(100)
+	end := shop.open(t.Context(), 100)
 	pause(t, 3*time.Second)
 	events := end()
 

@@ -3,64 +3,34 @@
 package e2e
 
 import (
-	"bufio"
+	"bytes"
 	"cmp"
-	"encoding/json"
+	"context"
+	"encoding/gob"
+	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/ordersctl/ordersctl/e2e/traffic"
 )
 
-// sample is one request of an offered load: its attempt, when it was due, when
-// it went out and when its answer was there.
+// sample is one request: its attempt, when it was due, when it went out and
+// when its answer was there.
 type sample struct {
 	attempt
-	order      string
-	due        time.Time
-	sent       time.Time
-	done       time.Time
-	retryAfter string
-}
-
-// generator posts orders at a fixed rate over connections that are kept (an
-// open loop: a slow answer does not slow the next request). net/http's client
-// costs more than serve itself: at 10,000 a second it would measure itself.
-type generator struct {
-	addr string // of serve
-	most int    // connections
-
-	offered atomic.Int64
-	skipped atomic.Int64 // due when every connection waited for an answer
-
-	mu   sync.Mutex
-	idle []*worker // guarded by mu; the last one in is the first one out, so that no more are open than are needed
-	all  []sample  // guarded by mu
-}
-
-// worker is one connection and what it is to send next.
-type worker struct {
-	conn httpConn
-	next chan due
-}
-
-type due struct {
-	at time.Time
-	n  int64
-}
-
-func newGenerator(s *server, most int) *generator {
-	return &generator{addr: s.addr(), most: most}
+	order           string
+	due, sent, done time.Time
+	retryAfter      string
 }
 
 // addr is where orders are taken.
@@ -68,181 +38,62 @@ func (s *server) addr() string {
 	return strings.TrimSuffix(strings.TrimPrefix(s.url, "http://"), "/order")
 }
 
-// offer starts to send rate orders a second. The function that it gives stops
-// that, waits for the answers that are outstanding and gives all samples.
-func (g *generator) offer(rate float64) (stop func() []sample) {
-	over := make(chan struct{})
-	var pacing sync.WaitGroup
-	pacing.Go(func() { g.pace(rate, over) })
-	return sync.OnceValue(func() []sample {
-		close(over)
-		pacing.Wait()
-		g.mu.Lock()
-		defer g.mu.Unlock()
-		return g.all
+// offered is what a load was, as it was meant and as it was answered.
+type offered struct {
+	samples []sample
+	skipped int // not sent: every connection waited for an answer
+}
+
+// offer starts to send rate orders a second over so many connections at the
+// most. The function that it gives stops that and waits for what is outstanding.
+func (s *server) offer(rate float64, connections int) (stop func() offered) {
+	s.t.Helper()
+	cmd := exec.CommandContext(s.t.Context(), generator, "-addr", s.addr(), "-rate", fmt.Sprint(rate),
+		"-connections", fmt.Sprint(connections), "-name", fmt.Sprintf("load%d", s.loads.Add(1)))
+	talk, out := &log{}, &bytes.Buffer{}
+	cmd.Stdout, cmd.Stderr = out, talk
+	in, err := cmd.StdinPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return sync.OnceValue(func() offered {
+		_ = in.Close() // which tells it to end
+		var all traffic.Result
+		if err := cmd.Wait(); err != nil {
+			s.t.Fatalf("the traffic generator: %v\n%s", err, talk.String())
+		}
+		if err := gob.NewDecoder(out).Decode(&all); err != nil {
+			s.t.Fatal(err)
+		}
+		o := offered{skipped: all.Skipped}
+		for _, one := range all.Samples {
+			o.samples = append(o.samples, sampleOf(one))
+		}
+		return o
 	})
 }
 
-func (g *generator) pace(rate float64, over <-chan struct{}) {
-	var (
-		working sync.WaitGroup
-		workers []*worker
-	)
-	defer func() {
-		for _, w := range workers {
-			close(w.next)
-		}
-		working.Wait()
-	}()
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	begin := time.Now()
-	for n := 0; ; {
-		select {
-		case <-over:
-			return
-		case <-tick.C:
-		}
-		for now := time.Since(begin); ; n++ {
-			at := time.Duration(float64(n) / rate * float64(time.Second))
-			if at > now {
-				break
-			}
-			w := g.free()
-			if w == nil && len(workers) < g.most {
-				w = g.another(len(workers))
-				workers = append(workers, w)
-				working.Go(func() { g.work(w) })
-			}
-			if w == nil {
-				g.skipped.Add(1)
-				continue
-			}
-			w.next <- due{begin.Add(at), g.offered.Add(1)}
-		}
+func sampleOf(l traffic.Sample) sample {
+	s := sample{order: l.Order, due: l.Due, sent: l.Sent, done: l.Done, retryAfter: l.RetryAfter}
+	s.attempt = attempt{code: l.Code, took: l.Done.Sub(l.Sent), requestID: l.RequestID, Event: l.EventID, Outcome: l.Outcome}
+	if l.Err != "" {
+		s.err = errors.New(l.Err)
 	}
+	return s
 }
 
-// another comes from an address of its own for every 250 connections: a limit
-// on one client's connections is not what is asked for here.
-func (g *generator) another(i int) *worker {
-	return &worker{conn: httpConn{addr: g.addr, from: fmt.Sprintf("127.0.0.%d", 1+i/250)}, next: make(chan due, 1)}
-}
-
-func (g *generator) free() *worker {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if len(g.idle) == 0 {
-		return nil
-	}
-	w := g.idle[len(g.idle)-1]
-	g.idle = g.idle[:len(g.idle)-1]
-	return w
-}
-
-func (g *generator) work(w *worker) {
-	var mine []sample
-	defer w.conn.close()
-	for job := range w.next {
-		id := fmt.Sprintf("open-%d", job.n)
-		s := sample{order: id, due: job.at, sent: time.Now()}
-		s.attempt, s.retryAfter = w.conn.post(anOrder(id), "")
-		s.done = time.Now()
-		mine = append(mine, s)
-		g.mu.Lock()
-		g.idle = append(g.idle, w)
-		g.mu.Unlock()
-	}
-	g.mu.Lock()
-	g.all = append(g.all, mine...)
-	g.mu.Unlock()
-}
-
-func anOrder(id string) string {
-	return `{"id":"` + id + `","user_id":"u1","total":99.99,"status":"pending","timestamp":"2025-10-06T17:00:00Z"}`
-}
-
-// httpConn is one client with one connection, made when it is needed.
-type httpConn struct {
-	addr, from string
-	conn       net.Conn
-	in         *bufio.Reader
-	buf        []byte
-}
-
-// answerTimeout is longer than every timer of serve in these tests.
-const answerTimeout = 30 * time.Second
-
-func (c *httpConn) open() error {
-	if c.conn != nil {
-		return nil
-	}
-	d := net.Dialer{Timeout: answerTimeout}
-	if c.from != "" {
-		d.LocalAddr = &net.TCPAddr{IP: net.ParseIP(c.from)}
-	}
+// order sends one order by a client that is the test's own.
+func order(ctx context.Context, c *traffic.Conn, id, key string) sample {
+	one := traffic.Sample{Order: id, Sent: time.Now()}
 	var err error
-	if c.conn, err = d.Dial("tcp", c.addr); err != nil {
-		c.conn = nil
-		return err
+	if one.Answer, err = c.Post(ctx, traffic.Order(id), key); err != nil {
+		one.Err = err.Error()
 	}
-	c.in = bufio.NewReaderSize(c.conn, 2048)
-	return nil
-}
-
-func (c *httpConn) close() {
-	if c.conn != nil {
-		_ = c.conn.Close()
-		c.conn = nil
-	}
-}
-
-// post sends one order and reads the answer.
-func (c *httpConn) post(body, key string) (a attempt, retryAfter string) {
-	begin := time.Now()
-	defer func() {
-		a.took = time.Since(begin)
-		if a.err != nil {
-			c.close()
-		}
-	}()
-	if a.err = c.send(body, key); a.err != nil {
-		return a, ""
-	}
-	var resp *http.Response
-	if resp, a.err = http.ReadResponse(c.in, nil); a.err != nil {
-		return a, ""
-	}
-	a.code, a.requestID, retryAfter = resp.StatusCode, resp.Header.Get("X-Request-Id"), resp.Header.Get("Retry-After")
-	raw, err := io.ReadAll(resp.Body)
-	if err == nil {
-		err = json.Unmarshal(raw, &a)
-	}
-	a.err = err
-	if resp.Close {
-		c.close()
-	}
-	return a, retryAfter
-}
-
-// send sends one order and leaves its answer to come.
-func (c *httpConn) send(body, key string) error {
-	if err := c.open(); err != nil {
-		return err
-	}
-	b := append(c.buf[:0], "POST /order HTTP/1.1\r\nHost: serve\r\nContent-Type: application/json\r\n"...)
-	if key != "" {
-		b = append(b, "Idempotency-Key: "+key+"\r\n"...)
-	}
-	b = append(b, "Content-Length: "...)
-	b = strconv.AppendInt(b, int64(len(body)), 10)
-	b = append(append(b, "\r\n\r\n"...), body...)
-	c.buf = b
-	if err := c.conn.SetDeadline(time.Now().Add(answerTimeout)); err != nil {
-		return err
-	}
-	_, err := c.conn.Write(b)
-	return err
+	one.Done = time.Now()
+	return sampleOf(one)
 }
 
 func attemptsOf(samples []sample) []attempt {

@@ -76,9 +76,8 @@ func outage(t *testing.T, away time.Duration, leave, again func(*kafka.Cluster) 
 	run(t, k.Bootstrap(), "topic", "create", "probe", "-p", "1")
 	s := serve(t, k.Bootstrap(), "--timeout", timer.String(), "--config", settings(t, "serve:\n  breaker-after: 1s\nadmin:\n  pprof: true\n"))
 	watch := s.watchMemory()
-	load := newGenerator(s, 2*rate*int(timer/time.Second))
 	begin := time.Now()
-	end := load.offer(rate)
+	end := s.offer(rate, rate*int(timer/time.Second))
 
 	pause(t, 3*time.Second)
 	gone := time.Now()
@@ -100,7 +99,8 @@ func outage(t *testing.T, away time.Duration, leave, again func(*kafka.Cluster) 
 	}
 	pause(t, 5*time.Second)
 	last := time.Now()
-	samples := end()
+	offered := end()
+	samples := offered.samples
 	watch.end()
 	records := readAll(t, k.Bootstrap(), "orders")
 
@@ -108,11 +108,11 @@ func outage(t *testing.T, away time.Duration, leave, again func(*kafka.Cluster) 
 	everyAcceptedOrderIsThere(t, samples, records)
 	slowest := quantile(samples, 1, sample.answerTime)
 	calm, peak := watch.peak(begin, gone), watch.peak(gone, last)
-	t.Logf("%d orders offered, %d skipped by the generator; %d acked, %d not_written, %d unknown; slowest answer %s; broker back after %s; resident %.0f MiB, then at most %.0f; live in the middle %.1f MiB, at the end %.1f",
-		load.offered.Load(), load.skipped.Load(), acked, notWritten, unknown, slowest, there.Sub(returns), calm, peak, middle, still)
+	t.Logf("%d orders offered, %d not; %d acked, %d not_written, %d unknown; slowest answer %s; broker back after %s; resident %.0f MiB, then at most %.0f; live in the middle %.1f MiB, at the end %.1f",
+		len(samples), offered.skipped, acked, notWritten, unknown, slowest, there.Sub(returns), calm, peak, middle, still)
 	phases(t, samples, watch, begin, gone, returns, there)
-	if load.skipped.Load() > load.offered.Load()/100 {
-		t.Errorf("%d of %d orders were not offered: all connections waited", load.skipped.Load(), load.offered.Load())
+	if offered.skipped > len(samples)/100 {
+		t.Errorf("%d orders were not offered, %d were: all connections waited", offered.skipped, len(samples))
 	}
 	if n := answersBy(samples)["no answer"]; n > 0 {
 		t.Errorf("%d requests had no answer", n)

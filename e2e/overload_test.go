@@ -20,7 +20,7 @@ func TestGoodputUnderOverload(t *testing.T) {
 	run(t, p.addr(), "topic", "create", "orders")
 	p.delay.Store(int64(50 * time.Millisecond))
 	s := serve(t, p.addr(), "--max-in-flight", "150", "--config", settings(t, "admin:\n  pprof: true\n"))
-	warm := newGenerator(s, 500).offer(capacity)
+	warm := s.offer(capacity, 500)
 	pause(t, 2*time.Second)
 	warm()
 	watch := s.watchMemory()
@@ -35,12 +35,12 @@ func TestGoodputUnderOverload(t *testing.T) {
 	var curve strings.Builder
 	curve.WriteString("| offered, of capacity | offered/s | 202/s | 503/s | p50 of a 202 ms | p99 of a 202 ms | p99 of a 503 ms | skipped by the generator | memory MiB |\n|---|---|---|---|---|---|---|---|---|")
 	for _, times := range []float64{0.5, 1, 2, 5} {
-		load := newGenerator(s, 1500)
 		from := time.Now()
-		stop := load.offer(times * capacity)
+		stop := s.offer(times*capacity, 1500)
 		pause(t, lasting)
 		took := time.Since(from)
-		samples := stop()
+		load := stop()
+		samples := load.samples
 		var taken, refused []sample
 		for _, one := range samples {
 			switch {
@@ -56,14 +56,14 @@ func TestGoodputUnderOverload(t *testing.T) {
 		last = float64(len(taken)) / took.Seconds()
 		peak = max(peak, last)
 		quick := quantile(refused, 0.99, sample.answerTime)
-		fmt.Fprintf(&curve, "\n| %g | %.0f | %.0f | %.0f | %.0f | %.0f | %.1f | %d | %.0f |", times, float64(load.offered.Load()+load.skipped.Load())/took.Seconds(),
+		fmt.Fprintf(&curve, "\n| %g | %.0f | %.0f | %.0f | %.0f | %.0f | %.1f | %d | %.0f |", times, float64(len(samples)+load.skipped)/took.Seconds(),
 			last, float64(len(refused))/took.Seconds(), ms(quantile(taken, 0.5, sample.answerTime)), ms(quantile(taken, 0.99, sample.answerTime)),
-			ms(quick), load.skipped.Load(), watch.peak(from, time.Now()))
+			ms(quick), load.skipped, watch.peak(from, time.Now()))
 		if quick > 100*time.Millisecond {
 			t.Errorf("at %g times the capacity p99 of a refusal is %s", times, quick)
 		}
-		if skipped := load.skipped.Load(); skipped > load.offered.Load()/100 {
-			t.Errorf("at %g times the capacity %d of %d orders were not offered: the generator could not keep up", times, skipped, load.offered.Load())
+		if load.skipped > len(samples)/100 {
+			t.Errorf("at %g times the capacity %d orders were not offered, %d were: the generator could not keep up", times, load.skipped, len(samples))
 		}
 		all = append(all, samples...)
 	}

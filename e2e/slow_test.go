@@ -5,6 +5,7 @@ package e2e
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -15,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/ordersctl/ordersctl/e2e/kafka"
+	"github.com/ordersctl/ordersctl/e2e/traffic"
 )
 
 // wantFiles fails where this process may not open so many. serve starts with
@@ -148,13 +150,10 @@ func TestTenThousandSlowConnectionsDoNotStopOneClient(t *testing.T) {
 
 // oneAfterAnother posts n orders, each when the one before is answered.
 func oneAfterAnother(s *server, n int) (all []sample) {
-	c := httpConn{addr: s.addr(), from: "127.0.0.1"}
-	defer c.close()
+	c := traffic.Conn{Addr: s.addr(), From: "127.0.0.1"}
+	defer c.Close()
 	for i := range n {
-		one := sample{order: "normal-" + string(rune('a'+i%26)), sent: time.Now()}
-		one.attempt, one.retryAfter = c.post(anOrder(one.order), "")
-		one.done = time.Now()
-		all = append(all, one)
+		all = append(all, order(s.t.Context(), &c, fmt.Sprintf("normal-%d", i), ""))
 	}
 	return all
 }
