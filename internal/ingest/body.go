@@ -19,6 +19,10 @@ import (
 // unpacked: ten thousand usual orders and a half.
 const maxOrdersBody = 8 * unit.MiB
 
+// maxUnpacked bounds what the bodies of POST /orders take in all, unpacked, while
+// they are answered: without it a few MiB, packed well, become many GiB.
+const maxUnpacked = 256 * unit.MiB
+
 // headerReceived gives each route its own limit before the body is read.
 func (s *Server) headerReceived(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
 	return fasthttp.RequestConfig{MaxRequestBodySize: int(s.maxBodyOf(h.RequestURI()))}
@@ -30,6 +34,16 @@ func (s *Server) maxBodyOf(uri []byte) unit.Size {
 		return maxOrdersBody
 	}
 	return s.opts.MaxBody
+}
+
+// hold keeps room for the body of a POST /orders that is packed or not; false
+// where there is none. The size is that of the largest until it is known.
+func (s *Server) hold(size int64) bool {
+	if s.unpacked.Add(size) <= int64(maxUnpacked) {
+		return true
+	}
+	s.unpacked.Add(-size)
+	return false
 }
 
 // readBody gives the body, unpacked where it is packed. It is the request's

@@ -36,10 +36,17 @@ func (s *Server) takeMany(ctx *fasthttp.RequestCtx, meta client.Meta) answer {
 	if detail != "" {
 		return refuse(fasthttp.StatusUnsupportedMediaType, client.NotWritten, detail)
 	}
+	size := int64(maxOrdersBody)
+	if !s.hold(size) {
+		return s.busy(rejectedInFlight, "too many orders are being read")
+	}
+	defer func() { s.unpacked.Add(-size) }()
 	body, refusal, ok := readBody(ctx, int64(maxOrdersBody))
 	if !ok {
 		return refusal
 	}
+	s.unpacked.Add(int64(len(body)) - size)
+	size = int64(len(body))
 	texts, array, err := split(body, mediaType)
 	switch {
 	case errors.Is(err, errTooMany):

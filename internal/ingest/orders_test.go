@@ -269,3 +269,36 @@ func TestOrdersAreRefusedAtOnceWhileKafkaIsSilentAndTakenWhenItIsBack(t *testing
 		t.Errorf("breaker state %q", got)
 	}
 }
+
+func TestManyPackedBodiesTakeBoundedMemory(t *testing.T) {
+	e := start(t, nil)
+	silent := make(chan struct{})
+	e.kafka.Cluster().ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
+		e.kafka.Cluster().SleepControl(func() { <-silent })
+		return nil, nil, false
+	})
+	var packed bytes.Buffer
+	w := gzip.NewWriter(&packed)
+	_, _ = w.Write([]byte(body("1") + strings.Repeat(" ", 8<<20-len(body("1"))))) // to memory
+	_ = w.Close()
+	const clients = 40 // of 8 MiB each: more than there is room for
+	codes := make(chan int, clients)
+	for range clients {
+		go func() { codes <- e.postMany(packed.String(), "Content-Encoding", "gzip").code }()
+	}
+	refused := 0
+	for range clients - 32 { // those answer at once, the others wait for Kafka
+		if code := <-codes; code == 503 {
+			refused++
+		}
+	}
+	close(silent)
+	for range 32 {
+		if code := <-codes; code != 202 {
+			t.Errorf("one that had room: %d", code)
+		}
+	}
+	if refused != clients-32 {
+		t.Errorf("%d refused of %d, want %d", refused, clients, clients-32)
+	}
+}

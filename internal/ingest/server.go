@@ -77,6 +77,7 @@ type Server struct {
 	left     atomic.Int64 // records that were open when the client was closed
 	records  atomic.Int64 // handed to Kafka, promise outstanding
 	bytes    atomic.Int64
+	unpacked atomic.Int64 // bytes of the bodies of POST /orders that are being answered
 
 	breaker   breaker
 	prompter  *prompter
