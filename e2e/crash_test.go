@@ -51,6 +51,7 @@ func clients(s *server, n int, name string, accepted *atomic.Int64) (stop func()
 }
 
 func TestKilledTwentyTimesUnderLoadEveryAcceptedOrderIsThere(t *testing.T) {
+	t.Parallel()
 	const rounds, least = 20, 200
 	k := kafka.Start(t, kafka.Options{Brokers: 1})
 	run(t, k.Bootstrap(), "topic", "create", "orders")

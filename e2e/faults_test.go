@@ -162,6 +162,7 @@ func oneEventEach(t *testing.T, events []event, records []*kgo.Record) {
 }
 
 func TestLostRepliesLeaveOneEventEachAndEveryoneWithAnAnswer(t *testing.T) {
+	t.Parallel()
 	const timer = 3 * time.Second
 	k, p := kafkaBehindProxy(t)
 	run(t, p.addr(), "topic", "create", "orders")
@@ -218,6 +219,7 @@ func TestLostRepliesLeaveOneEventEachAndEveryoneWithAnAnswer(t *testing.T) {
 const slack = time.Second
 
 func TestClientsThatHangUpDoNotHarmTheirNeighbours(t *testing.T) {
+	t.Parallel()
 	k, p := kafkaBehindProxy(t)
 	run(t, p.addr(), "topic", "create", "orders", "-p", "1")
 	p.delay.Store(int64(50 * time.Millisecond)) // time to hang up in
