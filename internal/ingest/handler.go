@@ -64,6 +64,10 @@ func (s *Server) record(o *order.Order, m client.Meta) *kgo.Record {
 // routeOf compares the path as it was sent: one that only means the same after
 // decoding or cleaning would go around the rules of a proxy before us.
 func routeOf(ctx *fasthttp.RequestCtx) string {
+	uri := ctx.Request.Header.RequestURI()
+	if string(uri) == routeOrder { // as nearly always: a URI is not worth its parsing then
+		return routeOrder
+	}
 	switch string(ctx.URI().PathOriginal()) {
 	case routeOrder:
 		return routeOrder
