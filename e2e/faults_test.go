@@ -47,7 +47,7 @@ func (e event) taken() bool {
 // its own. Some hang up while they wait; the others send again what was not
 // accepted until it is.
 type shop struct {
-	addr   string
+	addrs  []string             // one instance or more: what is sent again goes to the next
 	hangUp func() time.Duration // how long a client waits that hangs up; 0 for one that stays
 	retry  bool
 	ctx    context.Context
@@ -71,8 +71,11 @@ func (s *shop) open(ctx context.Context, n int) (end func() []event) {
 }
 
 func (s *shop) client(i int) {
-	c := traffic.Conn{Addr: s.addr}
-	defer c.Close()
+	conns := make([]traffic.Conn, len(s.addrs))
+	for at, addr := range s.addrs {
+		conns[at].Addr = addr
+		defer conns[at].Close()
+	}
 	var mine []event
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
@@ -88,20 +91,21 @@ func (s *shop) client(i int) {
 		e := event{order: fmt.Sprintf("shop-%d-%d", i, seq)}
 		if wait := s.hangUp(); wait > 0 {
 			e.hungUp = true
+			c := &conns[i%len(conns)]
 			_ = c.Send(s.ctx, traffic.Order(e.order), "key-"+e.order)
 			<-time.After(wait)
 			c.Close()
 		} else {
-			s.untilTaken(&c, &e)
+			s.untilTaken(conns, i, &e)
 		}
 		mine = append(mine, e)
 	}
 }
 
-// untilTaken tries for a minute at most.
-func (s *shop) untilTaken(c *traffic.Conn, e *event) {
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
-		a := order(s.ctx, c, e.order, "key-"+e.order).attempt
+// untilTaken tries for a minute at most, each time another instance.
+func (s *shop) untilTaken(conns []traffic.Conn, at int, e *event) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); at++ {
+		a := order(s.ctx, &conns[at%len(conns)], e.order, "key-"+e.order).attempt
 		e.attempts = append(e.attempts, a)
 		if a.code == 202 || !s.retry {
 			return
@@ -167,7 +171,8 @@ func TestLostRepliesLeaveOneEventEachAndEveryoneWithAnAnswer(t *testing.T) {
 	k, p := kafkaBehindProxy(t)
 	run(t, p.addr(), "topic", "create", "orders")
 	s := serve(t, p.addr(), "--timeout", timer.String(), "--config", settings(t, ""))
-	shop := &shop{addr: s.addr(), retry: true, hangUp: func() time.Duration {
+	other := serve(t, p.addr(), "--timeout", timer.String(), "--config", settings(t, ""))
+	shop := &shop{addrs: []string{s.addr(), other.addr()}, retry: true, hangUp: func() time.Duration {
 		if rand.IntN(4) > 0 {
 			return 0
 		}
@@ -210,8 +215,9 @@ func TestLostRepliesLeaveOneEventEachAndEveryoneWithAnAnswer(t *testing.T) {
 	if slowest > timer+slack {
 		t.Errorf("the slowest answer took %s, the timer is %s", slowest, timer)
 	}
-	if p.lost.Load() == 0 || unknown == 0 || hungUp == 0 {
-		t.Errorf("%d replies lost, %d answers unknown, %d clients hung up: this shows nothing", p.lost.Load(), unknown, hungUp)
+	if p.lost.Load() == 0 || unknown == 0 || hungUp == 0 || len(records) <= len(events) {
+		t.Errorf("%d replies lost, %d answers unknown, %d clients hung up, %d records of %d events: this shows nothing",
+			p.lost.Load(), unknown, hungUp, len(records), len(events))
 	}
 }
 
@@ -224,7 +230,7 @@ func TestClientsThatHangUpDoNotHarmTheirNeighbours(t *testing.T) {
 	run(t, p.addr(), "topic", "create", "orders", "-p", "1")
 	p.delay.Store(int64(50 * time.Millisecond)) // time to hang up in
 	s := serve(t, p.addr(), "--config", settings(t, ""))
-	shop := &shop{addr: s.addr(), hangUp: func() time.Duration {
+	shop := &shop{addrs: []string{s.addr()}, hangUp: func() time.Duration {
 		if rand.IntN(2) > 0 {
 			return 0
 		}
