@@ -61,6 +61,12 @@ func (s *Server) newID(now time.Time) string {
 // record makes the record of an order. It shares memory with the ones before
 // and after it, which is freed when the last of them is settled.
 func (s *Server) record(o *order.Order, m client.Meta) *kgo.Record {
+	if s.breaker.open.Load() {
+		// Of those to come one in a while is tried and then waits for as long as
+		// Kafka is away: it must not hold a block that thousands of refused ones
+		// were made in.
+		return client.ToRecord(s.opts.Topic, o, m)
+	}
 	rec := s.recorders.Get().(*client.Recorder)
 	defer s.recorders.Put(rec)
 	return rec.Record(o, m)
