@@ -119,11 +119,11 @@ func TestA401IsAProblemAndAsksTwoHeadersAgain(t *testing.T) {
 	change, _ := withKeys(t, keyLine("shop", "one"))
 	e := start(t, change)
 	text := body("a")
-	two := e.say(request(fmt.Sprintf("Authorization: Bearer one|Authorization: Bearer one|Content-Length: %d|Connection: close", len(text)), text))
+	two := e.say(postRaw(fmt.Sprintf("Authorization: Bearer one|Authorization: Bearer one|Content-Length: %d|Connection: close", len(text)), text))
 	if !strings.HasPrefix(two, "HTTP/1.1 401") {
 		t.Errorf("two headers: %s", two)
 	}
-	asks := e.say(request("Content-Length: 100|Expect: 100-continue", ""))
+	asks := e.say(postRaw("Content-Length: 100|Expect: 100-continue", ""))
 	for _, want := range []string{"HTTP/1.1 401 Unauthorized", "application/problem+json", `"outcome":"not_written"`, `"retryable":false`, "X-Request-Id: ", "Www-Authenticate: Bearer\r\n"} {
 		if !strings.Contains(asks, want) || strings.Contains(asks, "100 Continue") {
 			t.Errorf("who asks first: no %s in %s", want, asks)
@@ -135,7 +135,7 @@ func TestAKeyScopesAnIdempotencyKey(t *testing.T) {
 	change, _ := withKeys(t, keyLine("shop", "one")+keyLine("shop", "new")+keyLine("other", "two"))
 	e := start(t, change)
 	event := func(key string) string {
-		answer := e.say(request(fmt.Sprintf("Authorization: Bearer %s|Idempotency-Key: k|Content-Length: %d|Connection: close", key, len(body("a"))), body("a")))
+		answer := e.say(postRaw(fmt.Sprintf("Authorization: Bearer %s|Idempotency-Key: k|Content-Length: %d|Connection: close", key, len(body("a"))), body("a")))
 		_, after, _ := strings.Cut(answer, `"event_id":"`)
 		id, _, _ := strings.Cut(after, `"`)
 		return id
@@ -178,12 +178,12 @@ func TestAKeyIsInNoLogAndNoAnswer(t *testing.T) {
 	})
 	said := ""
 	for _, send := range []string{
-		request("Authorization: Bearer "+secret+"|Content-Length: 2|Connection: close", "{}"),
-		request("Authorization: Bearer "+secret+"x|Content-Length: 2|Connection: close", "{}"),
-		request("Authorization : Bearer "+secret+"|Content-Length: 2", "{}"),
-		request("Authorization: Bearer "+secret+"|Content-Length: x", "{}"),
-		request("Authorization: Bearer "+secret+"|Content-Length: 99999999", "{}"),
-		request("Authorization: Bearer "+secret+"\x00", "{}"),
+		postRaw("Authorization: Bearer "+secret+"|Content-Length: 2|Connection: close", "{}"),
+		postRaw("Authorization: Bearer "+secret+"x|Content-Length: 2|Connection: close", "{}"),
+		postRaw("Authorization : Bearer "+secret+"|Content-Length: 2", "{}"),
+		postRaw("Authorization: Bearer "+secret+"|Content-Length: x", "{}"),
+		postRaw("Authorization: Bearer "+secret+"|Content-Length: 99999999", "{}"),
+		postRaw("Authorization: Bearer "+secret+"\x00", "{}"),
 		"POST /order\r\nAuthorization: Bearer " + secret + "\r\n\r\n",
 		"Authorization: Bearer " + secret + "\r\n\r\n",
 	} {
@@ -445,7 +445,7 @@ func TestPlainHTTPOnATLSPortIsToldSo(t *testing.T) {
 	e := start(t, func(o *ingest.Options) {
 		o.TLS, o.HeaderTimeout = ingest.TLS{CertFile: files.cert, KeyFile: files.key}, 500*time.Millisecond
 	})
-	answer := e.say(request("Content-Length: 2", "{}"))
+	answer := e.say(postRaw("Content-Length: 2", "{}"))
 	if !strings.HasPrefix(answer, "HTTP/1.1 400") || !strings.Contains(answer, "https://") || !strings.Contains(answer, "application/problem+json") {
 		t.Errorf("got %s", answer)
 	}
@@ -464,7 +464,7 @@ func TestPlainHTTPOnATLSPortIsToldSo(t *testing.T) {
 	}
 	defer conn.Close()
 	large := strings.Repeat("x", 4<<20)
-	go func() { _, _ = io.WriteString(conn, request(fmt.Sprintf("Content-Length: %d", len(large)), large)) }()
+	go func() { _, _ = io.WriteString(conn, postRaw(fmt.Sprintf("Content-Length: %d", len(large)), large)) }()
 	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -505,7 +505,7 @@ func TestOneAddressDoesNotTakeAllConnections(t *testing.T) {
 			t.Fatal(err)
 		}
 		// It has sent its request by then: the answer has to come through.
-		_, _ = io.WriteString(conn, request(fmt.Sprintf("Content-Length: %d", len(body("a"))), body("a")))
+		_, _ = io.WriteString(conn, postRaw(fmt.Sprintf("Content-Length: %d", len(body("a"))), body("a")))
 		answer, err := io.ReadAll(conn)
 		if err != nil {
 			t.Errorf("%s: %v", why, err)

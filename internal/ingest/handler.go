@@ -84,6 +84,8 @@ func routeOf(ctx *fasthttp.RequestCtx) string {
 		return routeOrder
 	case routeOrders:
 		return routeOrders
+	case routeOpenAPI:
+		return routeOpenAPI
 	}
 	return routeNone
 }
@@ -103,6 +105,8 @@ func (s *Server) answerTo(ctx *fasthttp.RequestCtx, route, requestID string, sta
 	switch {
 	case route == routeNone:
 		return refuse(fasthttp.StatusNotFound, client.NotWritten, "there is nothing at this path, orders go to POST /order or POST /orders")
+	case route == routeOpenAPI:
+		return s.openapi(ctx)
 	case !ctx.IsPost():
 		a := refuse(fasthttp.StatusMethodNotAllowed, client.NotWritten, "this path takes POST only")
 		a.allow = fasthttp.MethodPost

@@ -20,6 +20,7 @@ const (
 	faultBothLengths
 	faultCoding
 	faultVersion
+	faultPage
 	faultKey // the API key; what is wrong with it, the key tells
 )
 
@@ -35,6 +36,8 @@ func (f fault) detail() string {
 		return "there are a Content-Length and a Transfer-Encoding: which of them says where the request ends would be a guess"
 	case faultCoding:
 		return "Transfer-Encoding has to be chunked, once"
+	case faultPage:
+		return "a web page has to name the content-type of what it sends: application/json"
 	}
 	return "only HTTP/1.1 and HTTP/1.0 are spoken here"
 }
@@ -108,7 +111,11 @@ func (s *Server) headerReceived(h *fasthttp.RequestHeader) fasthttp.RequestConfi
 	config := fasthttp.RequestConfig{ReadTimeout: s.opts.BodyTimeout, MaxRequestBodySize: most}
 	f := faultOf(h)
 	length := h.ContentLength()
-	if f == faultNone && s.stranger(h, length) {
+	switch {
+	case f != faultNone:
+	case fromPage(h):
+		f = faultPage
+	case s.stranger(h, length):
 		f = faultKey
 	}
 	switch {
@@ -119,6 +126,13 @@ func (s *Server) headerReceived(h *fasthttp.RequestHeader) fasthttp.RequestConfi
 		h.Del(fasthttp.HeaderExpect)
 	}
 	return config
+}
+
+// fromPage tells whether a browser sends what it does not ask for first. With a
+// content-type of ours it would have asked, and been refused; without one any
+// page could have its visitors post orders to a server in their own network.
+func fromPage(h *fasthttp.RequestHeader) bool {
+	return len(h.ContentType()) == 0 && len(h.Peek(fasthttp.HeaderOrigin)) > 0 && h.IsPost()
 }
 
 // stranger tells whether someone who is not known is about to send much. What is
@@ -149,14 +163,16 @@ func (s *Server) abandoned(ctx *fasthttp.RequestCtx, requestID string) (a answer
 		return answer{}, false
 	}
 	linger(ctx.Conn())
-	if f := fault(method[1]); f == faultKey {
-		_, refusal := s.caller(&ctx.Request.Header)
-		if refusal == nil { // read anew meanwhile, and known now
-			a = refuse(fasthttp.StatusUnauthorized, client.NotWritten, "this API key was not known yet")
-		} else {
+	switch f := fault(method[1]); f {
+	case faultKey:
+		// Where the keys were read anew meanwhile, it may be known by now.
+		a = refuse(fasthttp.StatusUnauthorized, client.NotWritten, "this API key was not known yet")
+		if _, refusal := s.caller(&ctx.Request.Header); refusal != nil {
 			a = *refusal
 		}
-	} else {
+	case faultPage:
+		a = refuse(fasthttp.StatusUnsupportedMediaType, client.NotWritten, f.detail())
+	default:
 		s.metrics.reject(rejectedMalformed)
 		a = refuse(fasthttp.StatusBadRequest, client.NotWritten, f.detail())
 	}
