@@ -81,9 +81,9 @@ failed does not hold back the later ones of its id.
 
 Over HTTP up to --batch orders share a request where the URL has no path or ends in
 /order: several go to /orders beside it, one alone to /order. A request goes when it
-is full or nothing has come for 5ms. To any other URL, and where the server does
-not know /orders, each order is a request. ORDERSCTL_SEND_API_KEY is sent as a bearer
-token; send.tls has the files for https.
+is full or its first order has waited for 5ms. To any other URL, and where the server
+does not know /orders, each order is a request. ORDERSCTL_SEND_API_KEY is sent as a
+bearer token; send.tls has the files for https.
 
 What is not acknowledged is either not_written or unknown. Over HTTP the former is
 tried again for a while where the server allows it; what is unknown may be in the

@@ -54,6 +54,9 @@ func (s *Server) takeMany(ctx *fasthttp.RequestCtx, meta client.Meta) answer {
 	case err != nil:
 		return refuse(fasthttp.StatusBadRequest, client.NotWritten, err.Error())
 	}
+	if len(texts) > s.opts.MaxInFlight { // 503 would say that there will be room
+		return refuse(fasthttp.StatusRequestEntityTooLarge, client.NotWritten, fmt.Sprintf("these are more orders than may wait for Kafka: at most %d", s.opts.MaxInFlight))
+	}
 	m := s.read(texts, meta)
 	if i := m.notJSON(); array && i >= 0 {
 		return refuse(fasthttp.StatusBadRequest, client.NotWritten, fmt.Sprintf("the body is not JSON: element %d of the array is not", i))
