@@ -108,9 +108,10 @@ func appendOffset(b []byte, partition int32, offset int64) []byte {
 
 func (a *answer) write(ctx *fasthttp.RequestCtx, requestID string) {
 	h := &ctx.Response.Header
-	h.Set(headerRequestID, requestID)
-	h.Set(fasthttp.HeaderXContentTypeOptions, nosniff)
-	h.Set(fasthttp.HeaderCacheControl, noStore)
+	// Their names are canonical as they stand; Set would work on each byte of them.
+	h.SetCanonical([]byte(headerRequestID), []byte(requestID))
+	h.SetCanonical([]byte(fasthttp.HeaderXContentTypeOptions), []byte(nosniff))
+	h.SetCanonical([]byte(fasthttp.HeaderCacheControl), []byte(noStore))
 	ctx.SetStatusCode(a.code)
 	if a.allow != "" {
 		h.Set(fasthttp.HeaderAllow, a.allow)
@@ -126,7 +127,7 @@ func (a *answer) write(ctx *fasthttp.RequestCtx, requestID string) {
 	}
 	if a.problem == nil {
 		ctx.SetContentType("application/json")
-		ctx.SetBody(a.body)
+		ctx.Response.SetBodyRaw(a.body) // nobody else has it
 		return
 	}
 	a.problem.RequestID, a.problem.EventID = requestID, a.eventID
