@@ -19,19 +19,18 @@ type breaker struct {
 	after time.Duration
 	log   *slog.Logger
 
-	moved   atomic.Int64 // Unix ns: the last acknowledgement, or the first record after none was waiting
+	moved   atomic.Int64 // Unix ns: the last acknowledgement or the first record since none was waiting; 0: none is
 	lastAck atomic.Int64 // Unix ns, 0 before the first
 	open    atomic.Bool
 	probe   atomic.Int64 // Unix ns: not before then
 }
 
-// allow says whether a request may be handed to Kafka. first is told of one
-// that nobody else waits beside.
-func (b *breaker) allow(now time.Time, first bool) bool {
+// allow says whether a request may be handed to Kafka.
+func (b *breaker) allow(now time.Time) bool {
 	at := now.UnixNano()
 	if !b.open.Load() {
-		if first {
-			b.moved.Store(at)
+		moved := b.moved.Load()
+		if moved == 0 && b.moved.CompareAndSwap(0, at) {
 			return true
 		}
 		if at-b.moved.Load() < int64(b.after) {
@@ -45,6 +44,10 @@ func (b *breaker) allow(now time.Time, first bool) bool {
 	next := b.probe.Load()
 	return at >= next && b.probe.CompareAndSwap(next, at+int64(probeEvery))
 }
+
+// idle is told when nobody waits any more: from then on there is nothing to
+// acknowledge.
+func (b *breaker) idle() { b.moved.Store(0) }
 
 // acked is told of each acknowledgement.
 func (b *breaker) acked(now time.Time) {
