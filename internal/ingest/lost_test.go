@@ -3,6 +3,7 @@ package ingest_test
 import (
 	"errors"
 	"net"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -78,5 +79,14 @@ func TestAnOrderWhoseReplyWasLostIsNeverCalledNotWritten(t *testing.T) {
 	r := e.mustPost(body("a"))
 	if n := eventIDs(e.records())[r.Event]; r.Outcome != "unknown" || n != 1 || lost.Load() == 0 {
 		t.Errorf("answered %s, in the topic %d times, %d replies lost", r.Outcome, n, lost.Load())
+	}
+}
+
+func TestABrokerThatDoesNotKnowTheTopicYetHasNotLostIt(t *testing.T) {
+	e := start(t, nil)
+	e.kafka.Cluster().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: topicName, Err: kerr.UnknownTopicOrPartition, Count: 8})
+	eventually(t, "an order is taken again", func() bool { return e.mustPost(body("a")).code == 202 })
+	if log := e.log.String(); strings.Contains(log, "made again") {
+		t.Errorf("nobody deleted the topic:\n%s", log)
 	}
 }

@@ -72,6 +72,7 @@ type Server struct {
 	closing  atomic.Bool   // the client is being closed: what comes back now is left over
 	expired  chan struct{} // closed when the time to drain is over: handlers answer unknown
 	handling atomic.Int64  // requests in a handler
+	topic    [16]byte      // its id; changed by the one that heals
 	healing  atomic.Bool   // a topic that was made again is being forgotten
 	healers  sync.WaitGroup
 	left     atomic.Int64 // records that were open when the client was closed
@@ -178,7 +179,8 @@ func (s *Server) findTopic(ctx context.Context) (TopicInfo, error) {
 		}
 		info.Created = created
 	}
-	if _, _, err := topic.Exists(ctx, adm, s.opts.Topic); err != nil {
+	var err error
+	if s.topic, _, err = topic.Exists(ctx, adm, s.opts.Topic); err != nil {
 		return info, client.Explain(err, s.opts.Kafka)
 	}
 	topics, err := adm.ListTopics(ctx, s.opts.Topic)
