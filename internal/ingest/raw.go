@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"bytes"
+	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -21,7 +22,8 @@ const (
 	faultCoding
 	faultVersion
 	faultPage
-	faultKey // the API key; what is wrong with it, the key tells
+	faultKey    // the API key; what is wrong with it, the key tells
+	faultMemory // no room for a body that long
 )
 
 func (f fault) detail() string {
@@ -107,7 +109,7 @@ func isName(b []byte, name string) bool {
 
 // headerReceived decides on a request before its body is read.
 func (s *Server) headerReceived(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
-	most := int(s.maxBodyOf(h.RequestURI()))
+	most := int(s.maxBodyOf(h))
 	config := fasthttp.RequestConfig{ReadTimeout: s.opts.BodyTimeout, MaxRequestBodySize: most}
 	f := faultOf(h)
 	length := h.ContentLength()
@@ -117,6 +119,8 @@ func (s *Server) headerReceived(h *fasthttp.RequestHeader) fasthttp.RequestConfi
 		f = faultPage
 	case s.stranger(h, length):
 		f = faultKey
+	case !s.lease(h, length, most):
+		f = faultMemory
 	}
 	switch {
 	case f != faultNone:
@@ -133,6 +137,16 @@ func (s *Server) headerReceived(h *fasthttp.RequestHeader) fasthttp.RequestConfi
 // page could have its visitors post orders to a server in their own network.
 func fromPage(h *fasthttp.RequestHeader) bool {
 	return len(h.ContentType()) == 0 && len(h.Peek(fasthttp.HeaderOrigin)) > 0 && h.IsPost()
+}
+
+// lease makes sure of room for the body before any is made.
+func (s *Server) lease(h *fasthttp.RequestHeader, length, most int) bool {
+	size := announced(length, most)
+	if size == 0 {
+		return true
+	}
+	now := time.Now()
+	return s.guard.memory.lease(h, size, now, now.Add(s.opts.BodyTimeout+leaseSlack))
 }
 
 // stranger tells whether someone who is not known is about to send much. What is
@@ -164,6 +178,8 @@ func (s *Server) abandoned(ctx *fasthttp.RequestCtx, requestID string) (a answer
 	}
 	linger(ctx.Conn())
 	switch f := fault(method[1]); f {
+	case faultMemory:
+		a = s.busy(rejectedMemory, "too many large requests are being read and answered")
 	case faultKey:
 		// Where the keys were read anew meanwhile, it may be known by now.
 		a = refuse(fasthttp.StatusUnauthorized, client.NotWritten, "this API key was not known yet")

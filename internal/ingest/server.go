@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -78,13 +79,13 @@ type Server struct {
 	left     atomic.Int64 // records that were open when the client was closed
 	records  atomic.Int64 // handed to Kafka, promise outstanding
 	bytes    atomic.Int64
-	unpacked atomic.Int64 // bytes of the bodies of POST /orders that are being answered
 
 	breaker   breaker
 	prompter  *prompter
 	watch     watch
-	flights   sync.Pool // *flight
-	recorders sync.Pool // *client.Recorder
+	reading   chan struct{} // one for each POST /orders that is being read or answered, not while it waits
+	flights   sync.Pool     // *flight
+	recorders sync.Pool     // *client.Recorder
 }
 
 // TopicInfo is what was found of the topic at the start.
@@ -106,6 +107,7 @@ func New(ctx context.Context, opts Options) (*Server, error) {
 		refusals: newRefusals(opts.Log),
 		replies:  newReplies(replyWindow, maxReplies),
 		expired:  make(chan struct{}),
+		reading:  make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
 		breaker:  breaker{after: opts.BreakerAfter, log: opts.Log},
 	}
 	s.recorders.New = func() any { return client.NewRecorder(opts.Topic) }

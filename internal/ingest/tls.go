@@ -25,6 +25,7 @@ type guard struct {
 	pair    *certificate.Pair        // nil: no TLS
 	clients *certificate.Authorities // nil: no client certificate is asked for
 	limiter *limiter
+	memory  memory
 	looks   []func()
 }
 
@@ -113,7 +114,7 @@ func (g *guard) look(ctx context.Context) {
 // listen puts the limits, and TLS, around the server's listener.
 func (g *guard) listen(ln net.Listener) net.Listener {
 	g.limiter.Listener = ln
-	ln = lingerer{Listener: g.limiter, log: g.opts.Log, bodies: &bodies{metrics: g.limiter.metrics}}
+	ln = lingerer{Listener: g.limiter, log: g.opts.Log, memory: &g.memory}
 	if g.pair == nil {
 		return ln
 	}
