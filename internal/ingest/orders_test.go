@@ -301,8 +301,11 @@ func TestLargeRequestsTakeBoundedMemory(t *testing.T) {
 	for range 32 { // of 8 MiB each: all that there is
 		held = append(held, announce())
 	}
+	eventually(t, "they hold all of it", func() bool { return e.metric("ordersctl_http_large_bytes") == "2.68435456e+08" })
 	large := body("1") + strings.Repeat(" ", 128<<10)
-	eventually(t, "a large request has no room", func() bool { return e.postMany(large).code == 503 })
+	if r := e.postMany(large); r.code != 503 {
+		t.Errorf("a large request: %d", r.code)
+	}
 	// Its header alone is refused, before its body is read.
 	late := announce()
 	answer, err := http.ReadResponse(bufio.NewReader(late), nil)
@@ -318,7 +321,10 @@ func TestLargeRequestsTakeBoundedMemory(t *testing.T) {
 	for _, c := range append(held, late) {
 		_ = c.Close() // in the middle of the request
 	}
-	eventually(t, "there is room again", func() bool { return e.postMany(large).code == 202 })
+	eventually(t, "nothing is held", func() bool { return e.metric("ordersctl_http_large_bytes") == "0" })
+	if r := e.postMany(large); r.code != 202 {
+		t.Errorf("a large request when there is room again: %d", r.code)
+	}
 	if got := e.metric(`ordersctl_http_rejected_total{reason="memory"}`); got == "0" {
 		t.Error("nothing is counted")
 	}
