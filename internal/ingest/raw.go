@@ -19,6 +19,7 @@ const (
 	faultName
 	faultBothLengths
 	faultCoding
+	faultTrailer
 	faultVersion
 	faultPage
 	faultKey // the API key; what is wrong with it, the key tells
@@ -36,11 +37,16 @@ func (f fault) detail() string {
 		return "there are a Content-Length and a Transfer-Encoding: which of them says where the request ends would be a guess"
 	case faultCoding:
 		return "Transfer-Encoding has to be chunked, once"
+	case faultTrailer:
+		return "a trailer behind the chunks is not taken: send its fields in the header"
 	case faultPage:
 		return "a web page has to name the content-type of what it sends: application/json"
 	}
 	return "only HTTP/1.1 and HTTP/1.0 are spoken here"
 }
+
+// chunked is the library's length of a body that comes in chunks.
+const chunked = -1
 
 // faultOf finds what two servers in a row could read in two ways: whoever
 // stands before us might see another end of the request than we do, and take
@@ -77,6 +83,8 @@ func faultOf(h *fasthttp.RequestHeader) fault {
 			if !isName(bytes.Trim(line[colon+1:], " \t"), "chunked") {
 				return faultCoding
 			}
+		case isName(line[:colon], "trailer"):
+			return faultTrailer
 		}
 	}
 	switch {
@@ -121,6 +129,10 @@ func (s *Server) headerReceived(h *fasthttp.RequestHeader) fasthttp.RequestConfi
 	switch {
 	case f != faultNone:
 		abandon(h, f)
+	case length == chunked:
+		// The library reads the ends of chunks more leniently than a proxy before us
+		// may: what follows them is not run (see docs/security.md).
+		h.SetConnectionClose()
 	case length > most:
 		// 413 comes next. Asked to go on, the client would first send it all.
 		h.Del(fasthttp.HeaderExpect)
@@ -156,11 +168,29 @@ func abandon(h *fasthttp.RequestHeader, f fault) {
 	h.Del(fasthttp.HeaderExpect)
 }
 
-// abandoned gives the answer to a request that was refused by its header.
+// chunkFault is what can be said of the chunks of a request that was read whole.
+// The library puts the fields of a trailer among those of the header.
+func chunkFault(ctx *fasthttp.RequestCtx) fault {
+	if ctx.Request.Header.ContentLength() == chunked {
+		linger(ctx.Conn())
+	}
+	if len(ctx.Request.Header.PeekTrailerKeys()) > 0 {
+		return faultTrailer
+	}
+	return faultNone
+}
+
+// abandoned gives the answer to a request that was refused by its header, or
+// for what its chunks brought.
 func (s *Server) abandoned(ctx *fasthttp.RequestCtx, requestID string) (a answer, refused bool) {
 	method := ctx.Method()
 	if len(method) != 2 || method[0] != 0 {
-		return answer{}, false
+		f := chunkFault(ctx)
+		if f == faultNone {
+			return answer{}, false
+		}
+		s.metrics.reject(rejectedMalformed)
+		return refuse(fasthttp.StatusBadRequest, client.NotWritten, f.detail()), true
 	}
 	linger(ctx.Conn())
 	switch f := fault(method[1]); f {

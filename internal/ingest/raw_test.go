@@ -38,7 +38,12 @@ func postRaw(lines, body string) string {
 	return "POST /order HTTP/1.1\r\nHost: a\r\n" + strings.ReplaceAll(lines, "|", "\r\n") + "\r\n\r\n" + body
 }
 
-func inChunks(text string) string { return fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(text), text) }
+func inChunks(text string) string { return inChunksWith(text, "") }
+
+// inChunksWith has a trailer, of whole lines.
+func inChunksWith(text, trailer string) string {
+	return fmt.Sprintf("%x\r\n%s\r\n0\r\n%s\r\n", len(text), text, trailer)
+}
 
 func TestNothingIsSmuggledBehindARefusedRequest(t *testing.T) {
 	e := start(t, func(o *ingest.Options) { o.HeaderTimeout, o.BodyTimeout = 2*time.Second, 2*time.Second })
@@ -96,6 +101,14 @@ func TestNothingIsSmuggledBehindARefusedRequest(t *testing.T) {
 		"a chunk that ends in LF":           postRaw("Transfer-Encoding: chunked", "5\r\nhello\n0\r\n\r\n"),
 		"no chunk at all":                   postRaw("Transfer-Encoding: chunked", "\r\n"+first),
 		"a trailer with a length":           postRaw("Transfer-Encoding: chunked|Trailer: Content-Length", "0\r\nContent-Length: 5\r\n\r\n"),
+		"a trailer":                         postRaw("Transfer-Encoding: chunked", inChunksWith(first, "X: y\r\n")),
+		"a trailer that is announced":       postRaw("Transfer-Encoding: chunked|Trailer: X", inChunksWith(first, "X: y\r\n")),
+		"a trailer that does not come":      postRaw("Transfer-Encoding: chunked|Trailer: X", inChunks(first)),
+		"a key in a trailer":                postRaw("Transfer-Encoding: chunked", inChunksWith(first, "Idempotency-Key: k\r\n")),
+		"a trailer that ends in LF":         postRaw("Transfer-Encoding: chunked", inChunksWith(first, "X: y\n")),
+		"a trailer that is folded":          postRaw("Transfer-Encoding: chunked", inChunksWith(first, "X: y\r\n z\r\n")),
+		"a trailer with a space in front":   postRaw("Transfer-Encoding: chunked", inChunksWith(first, "X : y\r\n")),
+		"a trailer behind nothing":          postRaw("Transfer-Encoding: chunked", "0\r\nX: y\r\n\r\n"),
 		"chunks for HTTP/1.0":               strings.Replace(postRaw("Transfer-Encoding: chunked|Connection: keep-alive", inside), "HTTP/1.1", "HTTP/1.0", 1),
 		"a version of its own":              strings.Replace(postRaw(length(first), first), "HTTP/1.1", "HTTP/1.9", 1),
 		"HTTP/2":                            "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
@@ -122,6 +135,29 @@ func TestNothingIsSmuggledBehindARefusedRequest(t *testing.T) {
 	e.t = t
 	for _, r := range e.records() {
 		t.Errorf("in the topic: %s", r.Key)
+	}
+}
+
+// What the library reads leniently in chunks has to be the end of what is read.
+func TestNothingIsRunBehindChunks(t *testing.T) {
+	e := start(t, nil)
+	text := body("a")
+	for name, send := range map[string]string{
+		"as they should be":                 inChunks(text),
+		"a size with a space behind":        strings.Replace(inChunks(text), "\r\n", " \r\n", 1),
+		"a size with a tab behind":          strings.Replace(inChunks(text), "\r\n", "\t\r\n", 1),
+		"an end in LF alone":                strings.TrimSuffix(inChunks(text), "\r\n") + "\n",
+		"an end in LF alone, of no content": "0\r\n\n",
+	} {
+		answer := e.say(postRaw("Transfer-Encoding: chunked", send) + postRaw(fmt.Sprintf("Content-Length: %d", len(body("next"))), body("next")))
+		if strings.Count(answer, "X-Request-Id: ") != 1 || !strings.Contains(answer, "Connection: close\r\n") {
+			t.Errorf("%s: %s", name, answer)
+		}
+	}
+	for _, r := range e.records() {
+		if string(r.Key) != "a" {
+			t.Errorf("in the topic: %s", r.Key)
+		}
 	}
 }
 
