@@ -160,9 +160,9 @@ func (s *Server) stranger(h *fasthttp.RequestHeader, length int) bool {
 
 // abandon makes the library go on to the handler without the body, and close
 // the connection after the answer: where the next request begins is not known.
-// The method carries the fault; no client can send one with a NUL in it.
+// The fault stands before the method; no client can send one with a NUL in it.
 func abandon(h *fasthttp.RequestHeader, f fault) {
-	h.SetMethodBytes([]byte{0, byte(f)})
+	h.SetMethodBytes(append([]byte{0, byte(f)}, h.Method()...))
 	h.SetContentLength(0)
 	h.SetConnectionClose()
 	h.Del(fasthttp.HeaderExpect)
@@ -184,7 +184,7 @@ func chunkFault(ctx *fasthttp.RequestCtx) fault {
 // for what its chunks brought.
 func (s *Server) abandoned(ctx *fasthttp.RequestCtx, requestID string) (a answer, refused bool) {
 	method := ctx.Method()
-	if len(method) != 2 || method[0] != 0 {
+	if len(method) < 2 || method[0] != 0 {
 		f := chunkFault(ctx)
 		if f == faultNone {
 			return answer{}, false
@@ -192,8 +192,10 @@ func (s *Server) abandoned(ctx *fasthttp.RequestCtx, requestID string) (a answer
 		s.metrics.reject(rejectedMalformed)
 		return refuse(fasthttp.StatusBadRequest, client.NotWritten, f.detail()), true
 	}
+	f := fault(method[1])
+	ctx.Request.Header.SetMethodBytes(method[2:])
 	linger(ctx.Conn())
-	switch f := fault(method[1]); f {
+	switch f {
 	case faultKey:
 		// Where the keys were read anew meanwhile, it may be known by now.
 		a = refuse(fasthttp.StatusUnauthorized, client.NotWritten, "this API key was not known yet")
@@ -206,6 +208,8 @@ func (s *Server) abandoned(ctx *fasthttp.RequestCtx, requestID string) (a answer
 		s.metrics.reject(rejectedMalformed)
 		a = refuse(fasthttp.StatusBadRequest, client.NotWritten, f.detail())
 	}
-	s.refusals.log(refusal{requestID: requestID, code: a.code, outcome: client.NotWritten, reason: a.problem.Detail})
+	if !ctx.IsPost() { // of a POST the handler tells
+		s.refusals.log(refusal{requestID: requestID, code: a.code, outcome: client.NotWritten, reason: a.problem.Detail})
+	}
 	return a, true
 }

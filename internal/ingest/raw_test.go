@@ -138,6 +138,28 @@ func TestNothingIsSmuggledBehindARefusedRequest(t *testing.T) {
 	}
 }
 
+func TestARequestThatIsRefusedByItsHeaderKeepsItsMethod(t *testing.T) {
+	e := start(t, func(o *ingest.Options) { o.AccessLog = true })
+	const both = "Content-Length: 5|Transfer-Encoding: chunked"
+	for _, method := range []string{"POST", "GET", "HEAD", "BREW"} {
+		answer := e.say(strings.Replace(postRaw(both, ""), "POST", method, 1))
+		if _, text, _ := strings.Cut(answer, "\r\n\r\n"); (text == "") != (method == "HEAD") {
+			t.Errorf("%s: %s", method, answer)
+		}
+		if n := strings.Count(e.log.String(), "msg=request method="+method+" path=/order code=400"); n != 1 {
+			t.Errorf("%s: %d lines in the access log:\n%s", method, n, e.log.String())
+		}
+	}
+	if n := strings.Count(e.log.String(), `msg="order refused"`); n != 4 {
+		t.Errorf("%d refusals are logged", n)
+	}
+	for method, want := range map[string]string{"POST": "1", "GET": "1", "HEAD": "1", "other": "1"} {
+		if got := e.metric(fmt.Sprintf(`ordersctl_http_requests_total{code="400",method=%q,route="/order"}`, method)); got != want {
+			t.Errorf("%s of %s are counted", got, method)
+		}
+	}
+}
+
 // What the library reads leniently in chunks has to be the end of what is read.
 func TestNothingIsRunBehindChunks(t *testing.T) {
 	e := start(t, nil)
