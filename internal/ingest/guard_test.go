@@ -200,6 +200,28 @@ func TestTheLastKeyCanBeTakenBack(t *testing.T) {
 	}
 }
 
+func TestALookThatHangsDoesNotHoldUpTheEnd(t *testing.T) {
+	begun, never := make(chan struct{}), make(chan struct{})
+	defer close(never)
+	e := startWith(t, nil, func(s *ingest.Server) {
+		s.AlsoLook(func() {
+			close(begun)
+			<-never
+		})
+	})
+	<-begun
+	e.stop()
+	select {
+	case err := <-e.done:
+		if err != nil {
+			t.Error(err)
+		}
+		e.done <- nil // for the clean-up
+	case <-time.After(20 * time.Second):
+		t.Fatal("it waits for the look")
+	}
+}
+
 func TestAKeyOfNoCharactersOpensNothing(t *testing.T) {
 	empty := strings.TrimSpace(keyLine("shop", ""))
 	broken, _ := withKeys(t, keyLine("other", "two")+empty)
