@@ -56,6 +56,11 @@ type certificateError struct{ error }
 // Unwrap gives the cause.
 func (e *certificateError) Unwrap() error { return e.error }
 
+// Hint says what the files should be.
+func (e *certificateError) Hint() string {
+	return `the files are PEM, the certificate's with its chain: "openssl x509 -in FILE -noout -text" shows one`
+}
+
 // ExitCode is that of usage and configuration.
 func (e *certificateError) ExitCode() int { return 2 }
 
