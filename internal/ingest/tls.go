@@ -175,7 +175,7 @@ func (s *Server) handshakeFailed(ctx *fasthttp.RequestCtx, err error) bool {
 	}
 	s.metrics.reject(why)
 	if s.refusals.allow() {
-		s.log.Warn("TLS handshake failed", "remote", ctx.RemoteAddr().String(), "err", err)
+		s.refusals.write("TLS handshake failed", "remote", ctx.RemoteAddr().String(), "err", err)
 	}
 	return true
 }
