@@ -51,8 +51,12 @@ func (c AdminConfig) Validate() error {
 // port; the host may be empty.
 func ValidateListen(key, addr string) error {
 	_, port, err := net.SplitHostPort(addr)
-	if n, numErr := strconv.Atoi(port); err != nil || numErr != nil || n < 0 || n > 65535 {
+	n, numErr := strconv.Atoi(port)
+	switch {
+	case err != nil || numErr != nil && !errors.Is(numErr, strconv.ErrRange):
 		return fmt.Errorf("%s %q is not host:port", key, addr)
+	case numErr != nil || n < 0 || n > 65535:
+		return fmt.Errorf("%s %q has a port that is not between 0 and 65535", key, addr)
 	}
 	return nil
 }
