@@ -18,6 +18,7 @@ const (
 	faultFold
 	faultName
 	faultBothLengths
+	faultLengths
 	faultCoding
 	faultTrailer
 	faultVersion
@@ -35,6 +36,8 @@ func (f fault) detail() string {
 		return "a header's name is no name: it holds a space or there is no colon behind it"
 	case faultBothLengths:
 		return "there are a Content-Length and a Transfer-Encoding: which of them says where the request ends would be a guess"
+	case faultLengths:
+		return "there is more than one Content-Length"
 	case faultCoding:
 		return "Transfer-Encoding has to be chunked, once"
 	case faultTrailer:
@@ -90,7 +93,9 @@ func faultOf(h *fasthttp.RequestHeader) fault {
 	switch {
 	case lengths > 0 && codings > 0:
 		return faultBothLengths
-	case lengths > 1 || codings > 1:
+	case lengths > 1:
+		return faultLengths
+	case codings > 1:
 		return faultCoding
 	}
 	return faultNone
@@ -162,7 +167,8 @@ func (s *Server) stranger(h *fasthttp.RequestHeader, length int) bool {
 // the connection after the answer: where the next request begins is not known.
 // The fault stands before the method; no client can send one with a NUL in it.
 func abandon(h *fasthttp.RequestHeader, f fault) {
-	h.SetMethodBytes(append([]byte{0, byte(f)}, h.Method()...))
+	// As a letter: the library makes a space of what would be a line end.
+	h.SetMethodBytes(append([]byte{0, 'A' + byte(f)}, h.Method()...))
 	h.SetContentLength(0)
 	h.SetConnectionClose()
 	h.Del(fasthttp.HeaderExpect)
@@ -192,7 +198,7 @@ func (s *Server) abandoned(ctx *fasthttp.RequestCtx, requestID string) (a answer
 		s.metrics.reject(rejectedMalformed)
 		return refuse(fasthttp.StatusBadRequest, client.NotWritten, f.detail()), true
 	}
-	f := fault(method[1])
+	f := fault(method[1] - 'A')
 	ctx.Request.Header.SetMethodBytes(method[2:])
 	linger(ctx.Conn())
 	switch f {

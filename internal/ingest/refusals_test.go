@@ -18,7 +18,7 @@ func TestRefusalsAreOneLineEachAndCountedWhereThereIsNone(t *testing.T) {
 		const seconds, perSecond = 10, 500
 		for range seconds * perSecond {
 			r.log(refusal{code: 400})
-			time.Sleep(time.Second / perSecond)
+			<-time.After(time.Second / perSecond)
 		}
 		r.flush()
 		lines := strings.Count(log.String(), "\n")

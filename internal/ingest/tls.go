@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/netip"
 	"time"
@@ -36,6 +37,7 @@ func newGuard(opts *Options, m *metrics) (*guard, error) {
 			return nil, err
 		}
 		g.looks = append(g.looks, g.keys.Look)
+		g.warnOfMode("serve.api-keys-file", file, toWrite) // to read it opens nothing: it holds hashes
 	}
 	if err := g.openCertificates(); err != nil {
 		return nil, &certificateError{err}
@@ -71,6 +73,7 @@ func (g *guard) openCertificates() (err error) {
 			return err
 		}
 		g.watch("serve", g.pair.Look, g.pair.NotAfter)
+		g.warnOfMode("serve.tls.key-file", t.KeyFile, toRead|toWrite)
 	}
 	if t.ClientCAFile != "" {
 		if g.clients, err = certificate.OpenAuthorities("serve.tls.client-ca-file", t.ClientCAFile, g.opts.Log); err != nil {
@@ -86,8 +89,22 @@ func (g *guard) openCertificates() (err error) {
 			return err
 		}
 		g.watch("kafka_client", pair.Look, pair.NotAfter)
+		g.warnOfMode("kafka.tls.key-file", k.KeyFile, toRead|toWrite)
 	}
 	return nil
+}
+
+// What everybody on this machine may do with a file.
+const (
+	toRead  fs.FileMode = 0o004
+	toWrite fs.FileMode = 0o002
+)
+
+func (g *guard) warnOfMode(setting, file string, to fs.FileMode) {
+	if mode, open := exposed(file, to); open {
+		g.opts.Log.Warn("everybody on this machine can read or change a file that guards: take that away with chmod o-rw",
+			"setting", setting, "file", file, "mode", mode.String())
+	}
 }
 
 func (g *guard) watch(use string, look func(), notAfter func() time.Time) {

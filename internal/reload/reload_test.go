@@ -51,6 +51,9 @@ func (w *watched) write(content string, ago time.Duration) {
 	}
 }
 
+// pass moves a bubble's clock (see [synctest.Test]).
+func pass(d time.Duration) { <-time.After(d) }
+
 func (w *watched) look(want string) {
 	w.t.Helper()
 	w.files.Look()
@@ -72,18 +75,18 @@ func TestAChangeIsTakenOver(t *testing.T) {
 func TestAFileThatIsBeingWrittenIsTakenWhenItStandsStill(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := watch(t, "one")
-		time.Sleep(1100 * time.Millisecond) // a look is due
+		pass(1100 * time.Millisecond) // a look is due
 		w.write("tw", 0)
 		w.look("one")
 		w.look("one") // the same at the next look, but that came at once
 		if got := w.files.Fresh(); got != "one" {
 			t.Errorf("half of it was taken: %q", got)
 		}
-		time.Sleep(reload.Every / 2)
+		pass(reload.Every / 2)
 		w.write("two", 0)
-		time.Sleep(reload.Every / 2)
+		pass(reload.Every / 2)
 		w.look("one")
-		time.Sleep(reload.Every)
+		pass(reload.Every)
 		w.look("two")
 	})
 }
@@ -93,7 +96,7 @@ func TestADateThatIsWrongHoldsUpForASecond(t *testing.T) {
 		w := watch(t, "one")
 		w.write("two", -500*time.Millisecond)
 		w.look("one")
-		time.Sleep(reload.Every)
+		pass(reload.Every)
 		w.write("two", -500*time.Millisecond)
 		w.look("two")
 	})
@@ -133,7 +136,7 @@ func testGoneForAMoment(t *testing.T) {
 	if w.log.Len() > 0 {
 		t.Errorf("told at once:\n%s", &w.log)
 	}
-	time.Sleep(reload.Every)
+	pass(reload.Every)
 	w.look("one")
 	w.look("one")
 	if got := strings.Count(w.log.String(), "level=ERROR"); got != 1 {
