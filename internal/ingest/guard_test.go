@@ -201,11 +201,14 @@ func TestTheLastKeyCanBeTakenBack(t *testing.T) {
 }
 
 func TestALookThatHangsDoesNotHoldUpTheEnd(t *testing.T) {
-	begun, never := make(chan struct{}), make(chan struct{})
+	begun, never := make(chan struct{}, 1), make(chan struct{})
 	defer close(never)
 	e := startWith(t, nil, func(s *ingest.Server) {
 		s.AlsoLook(func() {
-			close(begun)
+			select {
+			case begun <- struct{}{}:
+			default:
+			}
 			<-never
 		})
 	})
