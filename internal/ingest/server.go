@@ -262,8 +262,11 @@ func (s *Server) run(ctx context.Context) error {
 	endWatch := s.watch.start(s.opts.Timeout)
 	defer endWatch()
 	looking, stopLooking := context.WithCancel(ctx)
-	var looks sync.WaitGroup
-	looks.Go(func() { s.guard.look(looking) })
+	looked := make(chan struct{})
+	go func() {
+		defer close(looked)
+		s.guard.look(looking)
+	}()
 	var serveErr, err error
 	ended := make(chan struct{})
 	go func() {
@@ -278,7 +281,10 @@ func (s *Server) run(ctx context.Context) error {
 	s.drain(context.WithoutCancel(ctx), ended)
 	<-ended
 	stopLooking()
-	looks.Wait()
+	select {
+	case <-looked:
+	case <-time.After(lastAnswers): // on a file system that hangs a look never ends
+	}
 	s.guard.limiter.leaving.Wait()
 	s.closeKafka()
 	s.healers.Wait()
