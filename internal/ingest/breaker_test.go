@@ -26,9 +26,11 @@ func TestBreaker(t *testing.T) {
 		"a quiet night is no outage": {
 			ask(0, true), ack(time.Second), idle(time.Second), ask(time.Hour, true), ask(time.Hour, true), ask(time.Hour+time.Second, true),
 		},
-		"lets one through every 250 ms": {
+		"lets one through after 250 ms, then ever more seldom, up to 2 s": {
 			ask(0, true), ask(5*time.Second, false), ask(5249*time.Millisecond, false), ask(5250*time.Millisecond, true),
-			ask(5251*time.Millisecond, false), ask(5500*time.Millisecond, true), ask(5501*time.Millisecond, false),
+			ask(5251*time.Millisecond, false), ask(5749*time.Millisecond, false), ask(5750*time.Millisecond, true),
+			ask(6749*time.Millisecond, false), ask(6750*time.Millisecond, true), ask(8749*time.Millisecond, false),
+			ask(8750*time.Millisecond, true), ask(10749*time.Millisecond, false), ask(10750*time.Millisecond, true),
 		},
 		"also where nobody waits any more": {
 			ask(0, true), ask(5*time.Second, false), idle(5 * time.Second), ask(5100*time.Millisecond, false), ask(time.Minute, true), ask(time.Minute+1, false),

@@ -47,10 +47,13 @@ func (s *Server) takeMany(ctx *fasthttp.RequestCtx, meta client.Meta) answer {
 		return refusal
 	}
 	if len(m.flight.attempts) > 0 {
-		if refusal, ok := s.launch(m.flight); !ok {
+		refusal, ok := s.launch(m.flight)
+		switch {
+		case !ok && len(m.flight.attempts) == len(m.entries):
 			return refusal
-		}
-		if s.opts.Ack == AckDelivered {
+		case !ok: // some had faults: two causes
+			m.refusal = &refusal
+		case s.opts.Ack == AckDelivered:
 			s.await(m.flight)
 		}
 	}
@@ -118,6 +121,7 @@ func (s *Server) readMany(ctx *fasthttp.RequestCtx, meta client.Meta, mediaType 
 type batch struct {
 	entries []entry
 	flight  *flight
+	refusal *answer // of the whole flight, where it was not launched
 }
 
 type entry struct {

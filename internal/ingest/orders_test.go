@@ -195,8 +195,8 @@ func TestOrdersThatKafkaDoesNotTakeShareItsCode(t *testing.T) {
 }
 
 func TestMoreOrdersThanThereIsRoomForAreRefusedWhole(t *testing.T) {
-	e := start(t, func(o *ingest.Options) { o.MaxInFlight = 2 })
-	if r := e.postMany(body("1") + "\n" + body("2") + "\n" + body("3")); r.code != 413 || r.Outcome != "not_written" {
+	e := start(t, func(o *ingest.Options) { o.MaxInFlight = 4 })
+	if r := e.postMany(strings.Repeat(body("1")+"\n", 5)); r.code != 413 || r.Outcome != "not_written" {
 		t.Errorf("more than there will ever be room for: %+v", r)
 	}
 	silent := make(chan struct{})
@@ -205,16 +205,20 @@ func TestMoreOrdersThanThereIsRoomForAreRefusedWhole(t *testing.T) {
 		return nil, nil, false
 	})
 	first := make(chan manyReply)
-	go func() { first <- e.postMany(body("1")) }()
-	eventually(t, "the first waits", func() bool { return e.metric("ordersctl_produce_buffered_records") == "1" })
-	if r := e.postMany(body("2") + "\n" + body("3")); r.code != 503 || r.Outcome != "not_written" || r.header.Get("Retry-After") == "" {
+	go func() { first <- e.postMany(body("1") + "\n" + body("1")) }()
+	eventually(t, "the first waits", func() bool { return e.metric("ordersctl_produce_buffered_records") == "2" })
+	if r := e.postMany(strings.Repeat(body("2")+"\n", 3)); r.code != 503 || r.Outcome != "not_written" || r.header.Get("Retry-After") == "" {
 		t.Errorf("more than there is room for now: %+v", r)
+	}
+	two := e.postMany(strings.Repeat(body("2")+"\n", 3) + noTotal)
+	if two.code != 207 || two.header.Get("Retry-After") == "" || len(two.Results) != 4 || two.Results[0].Status != 503 || two.Results[3].Status != 400 {
+		t.Errorf("no room, and one with faults: %+v", two)
 	}
 	close(silent)
 	if r := <-first; r.code != 202 {
 		t.Errorf("the first: %+v", r)
 	}
-	if got := e.metric(`ordersctl_http_rejected_total{reason="in_flight"}`); got != "1" || len(e.records()) != 1 {
+	if got := e.metric(`ordersctl_http_rejected_total{reason="in_flight"}`); got != "2" || len(e.records()) != 2 {
 		t.Errorf("rejected %q, %d records", got, len(e.records()))
 	}
 }

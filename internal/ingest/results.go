@@ -34,7 +34,7 @@ func (s *Server) answerMany(m batch, requestID string) answer {
 			list = append(list, ',')
 		}
 		e := &m.entries[i]
-		res := s.entryResult(e)
+		res := s.entryResult(&m, e)
 		list = s.appendEntry(list, i, e, res, &faults)
 		if res.code == fasthttp.StatusAccepted {
 			accepted++
@@ -56,7 +56,11 @@ func (s *Server) answerMany(m batch, requestID string) answer {
 	case accepted == len(m.entries):
 		return answer{code: fasthttp.StatusAccepted, body: append(t.append([]byte{'{'}), '\n')}
 	case accepted > 0 || code == fasthttp.StatusMultiStatus:
-		return answer{code: fasthttp.StatusMultiStatus, body: append(t.append([]byte{'{'}), '\n')}
+		a := answer{code: fasthttp.StatusMultiStatus, body: append(t.append([]byte{'{'}), '\n')}
+		if m.refusal != nil {
+			a.retry = m.refusal.retry
+		}
+		return a
 	}
 	outcome := client.NotWritten
 	if unknown > 0 {
@@ -78,9 +82,12 @@ func (t *tally) append(b []byte) []byte {
 	return append(append(b, t.results...), '}')
 }
 
-func (s *Server) entryResult(e *entry) result {
+func (s *Server) entryResult(m *batch, e *entry) result {
 	if e.faults != nil {
 		return result{code: fasthttp.StatusBadRequest, outcome: client.NotWritten, detail: "this is not an order"}
+	}
+	if m.refusal != nil {
+		return result{code: m.refusal.code, outcome: client.NotWritten, detail: m.refusal.problem.Detail}
 	}
 	return s.resultOf(e.attempt)
 }
