@@ -46,17 +46,22 @@ type witness struct {
 	lost atomic.Int64 // Unix ns, 0 for never
 }
 
-// OnBrokerE2E is told of every request that was answered or failed, before the
-// promises of its records.
+// OnBrokerE2E is told of every request that was answered or failed: before the
+// promises of its records, or long before one that was tried again.
 func (w *witness) OnBrokerE2E(_ kgo.BrokerMetadata, key int16, e kgo.BrokerE2E) {
 	if kmsg.Key(key) == kmsg.Produce && e.BytesWritten > 0 && e.Err() != nil {
 		w.lost.Store(time.Now().UnixNano())
 	}
 }
 
-// lostSince tells whether a reply was lost after t. Of a client without a
-// witness nothing is known.
+// lostSince tells whether a reply was lost since t, or so long before that a
+// record of that reply may still be tried: the library fails the batches that
+// stand behind one whose time is over as well, also those on their way. Of a
+// client without a witness nothing is known.
 func lostSince(cl *kgo.Client, t time.Time) bool {
+	if d, ok := cl.OptValue(kgo.RecordDeliveryTimeout).(time.Duration); ok {
+		t = t.Add(-d)
+	}
 	hooks := reflect.ValueOf(cl.OptValue(kgo.WithHooks)) // of a type that has no name outside
 	for i := range hooks.Len() {
 		if w, ok := hooks.Index(i).Interface().(*witness); ok {

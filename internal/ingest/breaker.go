@@ -35,11 +35,12 @@ type breaker struct {
 func (b *breaker) allow(now time.Time) bool {
 	at := now.UnixNano()
 	if !b.open.Load() {
-		moved := b.moved.Load()
-		if moved == 0 && b.moved.CompareAndSwap(0, at) {
+		moved := b.moved.Load() // once: it may become 0 at any time
+		if moved == 0 {
+			b.moved.CompareAndSwap(0, at)
 			return true
 		}
-		if at-b.moved.Load() < int64(b.after) {
+		if at-moved < int64(b.after) {
 			return true
 		}
 		if b.open.CompareAndSwap(false, true) {
@@ -48,7 +49,7 @@ func (b *breaker) allow(now time.Time) bool {
 			b.log.Error("Kafka acknowledges nothing, refusing orders until it does", "for", b.after.String())
 		}
 	}
-	next, pause := b.probe.Load(), b.pause.Load()
+	next, pause := b.probe.Load(), max(b.pause.Load(), int64(firstProbe)) // 0 while it is being opened
 	if at < next || !b.probe.CompareAndSwap(next, at+pause) {
 		return false
 	}

@@ -109,7 +109,7 @@ func (s *Server) admit(f *flight) (answer, bool) {
 		s.release(n, size)
 		return s.busy(rejectedInFlight, "too many orders are waiting for Kafka"), false
 	}
-	if !s.breaker.allow(f.start) {
+	if !s.breaker.allow(time.Now()) {
 		s.release(n, size)
 		s.metrics.reject(rejectedBreaker)
 		a := refuse(fasthttp.StatusInternalServerError, client.NotWritten, "Kafka has acknowledged nothing for a while: the order was not tried")

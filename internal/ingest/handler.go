@@ -30,7 +30,13 @@ const (
 func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 	s.handling.Add(1)
 	defer s.handling.Add(-1)
-	s.guard.memory.settle(&ctx.Request.Header, under(ctx.Conn()))
+	conn := under(ctx.Conn())
+	if conn != nil {
+		conn.letGo() // a request that came together with the one before needs no Read
+	}
+	s.guard.memory.settle(&ctx.Request.Header, conn, int64(len(ctx.PostBody())))
+	// Or the connection keeps a large one for its next request, uncounted.
+	defer ctx.Request.ReleaseBody(int(smallBody))
 	start := time.Now()
 	// Ours, also where the caller sends one: it names this attempt, and two
 	// attempts must never share a name.
@@ -206,7 +212,8 @@ func (s *Server) handleBroken(ctx *fasthttp.RequestCtx, err error) {
 	if s.handshakeFailed(ctx, err) {
 		return
 	}
-	s.guard.memory.settle(&ctx.Request.Header, nil)
+	s.guard.memory.settle(&ctx.Request.Header, nil, 0)
+	defer ctx.Request.ReleaseBody(int(smallBody))
 	requestID := s.newID(time.Now())
 	var (
 		small   *fasthttp.ErrSmallBuffer

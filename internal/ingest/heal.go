@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/ordersctl/ordersctl/internal/client"
@@ -32,11 +33,10 @@ func (s *Server) heal() {
 				s.topic = id
 				s.log.Error("the topic was deleted and made again, going on with the new one", "topic", s.opts.Topic, "topic_id", topic.FormatID(id))
 				return
-			case !told:
+			case !told && errors.As(err, new(*topic.MissingError)): // or nobody could be asked
 				s.log.Error("the topic is gone, looking for it again", "topic", s.opts.Topic, "err", err)
 				told = true
 			}
-			s.kafka.PurgeTopicsFromClient(s.opts.Topic)
 			s.until(healEvery, s.closing.Load)
 		}
 	})

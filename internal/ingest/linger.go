@@ -54,10 +54,15 @@ type lingering struct {
 
 // Read comes when the answer before it is written.
 func (c *lingering) Read(p []byte) (int, error) {
+	c.letGo()
+	return c.Conn.Read(p)
+}
+
+// letGo gives back what the last answer held.
+func (c *lingering) letGo() {
 	if c.holding.Load() > 0 {
 		c.memory.give(c.holding.Swap(0))
 	}
-	return c.Conn.Read(p)
 }
 
 // hold takes n more until the answer is written.

@@ -19,7 +19,7 @@ const (
 	smallBody = 64 * unit.KiB
 	// How long what was announced is kept for a body that does not come, beyond
 	// the time that it has.
-	leaseSlack = time.Minute
+	leaseSlack = 5 * time.Second
 )
 
 // memory counts it. A part is leased when a header announces it, known by that
@@ -71,16 +71,17 @@ func (m *memory) lease(h *fasthttp.RequestHeader, n int64, now, until time.Time)
 	return true
 }
 
-// settle ends a lease: its part is the connection's from now on.
-func (m *memory) settle(h *fasthttp.RequestHeader, c *lingering) {
+// settle ends a lease. Of a body that has come, its size is the connection's
+// from now on.
+func (m *memory) settle(h *fasthttp.RequestHeader, c *lingering, size int64) {
 	if m.leased.Load() == 0 {
 		return
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if l, ok := m.leases[h]; ok && c != nil {
-		c.holding.Add(l.size)
-		m.used.Add(l.size) // which end takes off
+	if _, ok := m.leases[h]; ok && c != nil {
+		c.holding.Add(size)
+		m.used.Add(size)
 	}
 	m.end(h)
 }
@@ -99,9 +100,9 @@ func (m *memory) end(h *fasthttp.RequestHeader) {
 // counted.
 func announced(length, most int) int64 {
 	switch {
-	case most <= int(smallBody), 0 <= length && length <= int(smallBody):
+	case most <= int(smallBody), 0 <= length && length <= int(smallBody), length > most: // which is refused
 		return 0
-	case length < 0 || length > most: // in chunks; too large is refused
+	case length < 0: // in chunks
 		return int64(most)
 	}
 	return int64(length)

@@ -17,7 +17,7 @@ func TestAnnounced(t *testing.T) {
 		"a small body":                    {64 << 10, most, 0},
 		"a large one":                     {1 << 20, most, 1 << 20},
 		"in chunks, of whatever length":   {-1, most, int64(most)},
-		"too large, which is refused":     {most + 1, most, int64(most)},
+		"too large, which is refused":     {most + 1, most, 0},
 		"in chunks where all are small":   {-1, 64 << 10, 0},
 		"too large where all are small":   {1 << 20, 64 << 10, 0},
 		"the largest of a larger setting": {1 << 20, 1 << 20, 1 << 20},
@@ -45,7 +45,7 @@ func TestMemoryIsHeldFromTheAnnouncementToTheAnswer(t *testing.T) {
 		t.Fatal("no room at the start")
 	}
 	used("announced", 8<<20)
-	m.settle(h, c)
+	m.settle(h, c, 8<<20)
 	if !c.hold(1 << 20) {
 		t.Fatal("no room for the answer")
 	}
@@ -58,11 +58,12 @@ func TestMemoryIsHeldFromTheAnnouncementToTheAnswer(t *testing.T) {
 	m.lease(h, 8<<20, now, now.Add(time.Minute))
 	m.lease(h, 2<<20, now, now.Add(time.Minute))
 	used("the connection's next one", 2<<20)
-	m.settle(h, c)
+	m.settle(h, c, 1<<20)
+	used("shorter than announced", 1<<20)
 	_ = c.Close() // a pipe's end
 	used("closed", 0)
 	m.lease(h, 2<<20, now, now.Add(time.Minute))
-	m.settle(h, nil)
+	m.settle(h, nil, 0)
 	used("cut off", 0)
 	if len(m.leases) != 0 || m.leased.Load() != 0 {
 		t.Errorf("%d leases are left", len(m.leases))
