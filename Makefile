@@ -1,5 +1,5 @@
 # Names for the stages of .ci/run, which is where they are defined: "make race" is ".ci/run race", "make ci" is all.
-STAGES := tools format vet lint tidy build test race fuzz e2e release
+STAGES := tools format vet lint tidy build test race fuzz openapi e2e release
 
 .PHONY: ci $(STAGES)
 ci:

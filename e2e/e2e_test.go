@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -23,8 +24,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// binary is the program under test, built once.
-var binary string
+// Built once: the program under test, and the load generator of e2e/traffic,
+// which would measure itself under the race detector.
+var binary, generator string
 
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
@@ -35,10 +37,12 @@ func TestMain(m *testing.M) {
 		}
 		defer os.RemoveAll(dir)
 		binary = filepath.Join(dir, "ordersctl")
-		build := exec.Command("go", "build", "-o", binary, "../cmd/ordersctl")
-		if out, err := build.CombinedOutput(); err != nil {
-			fmt.Fprintf(os.Stderr, "build ordersctl: %v\n%s", err, out)
-			return 1
+		generator = filepath.Join(dir, "traffic")
+		for program, source := range map[string]string{binary: "../cmd/ordersctl", generator: "./traffic/cmd/traffic"} {
+			if out, err := exec.Command("go", "build", "-o", program, source).CombinedOutput(); err != nil {
+				fmt.Fprintf(os.Stderr, "build %s: %v\n%s", source, err, out)
+				return 1
+			}
 		}
 		return m.Run()
 	}())
@@ -88,6 +92,7 @@ type server struct {
 	url   string
 	admin string
 	log   *log
+	loads atomic.Int32 // that were offered, for their names
 	once  sync.Once
 	err   error
 }

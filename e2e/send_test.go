@@ -208,3 +208,102 @@ func TestABrokerKilledUnderSend(t *testing.T) {
 		t.Errorf("exit code %d with %v", cmd.ProcessState.ExitCode(), outcomes)
 	}
 }
+
+func TestSendOverHTTPPostsSeveralAndKeepsTheirOrder(t *testing.T) {
+	k := kafka.Start(t, kafka.Options{})
+	const n = 20_000
+	for name, c := range map[string]struct {
+		serve, send []string
+		requests    int // to /orders at most
+	}{
+		"by default":                       {nil, nil, n / 20},
+		"to a server that has little room": {[]string{"--max-in-flight", "700"}, []string{"--connections", "16"}, n},
+	} {
+		t.Run(name, func(t *testing.T) {
+			topic := "orders-" + strconv.Itoa(len(c.serve))
+			run(t, k.Bootstrap(), "topic", "create", topic)
+			s := serve(t, k.Bootstrap(), append([]string{"-t", topic}, c.serve...)...)
+			_, stderr, code := try(t, k.Bootstrap(), "", append([]string{"send", writeOrders(t, n, 0), "--to", s.url}, c.send...)...)
+			if code != 0 || !strings.Contains(stderr, "20,000 orders acknowledged") {
+				t.Errorf("exit code %d\n%s", code, tailOf(stderr, 2000))
+			}
+			inOrder(t, readAll(t, k.Bootstrap(), topic), n)
+			several, refused := 0, 0
+			for l := range strings.Lines(s.metrics()) {
+				if strings.HasPrefix(l, "ordersctl_http_requests_total{") && strings.Contains(l, `route="/orders"`) {
+					count, _ := strconv.Atoi(strings.TrimSpace(l[strings.LastIndexByte(l, ' ')+1:]))
+					several += count
+					if strings.Contains(l, `code="503"`) {
+						refused = count
+					}
+				}
+			}
+			if several < n/1000 || several > c.requests || (refused > 0) != (c.serve != nil) {
+				t.Errorf("%d requests to /orders, of them %d refused", several, refused)
+			}
+		})
+	}
+}
+
+func TestServeKilledUnderSend(t *testing.T) {
+	k := kafka.Start(t, kafka.Options{})
+	run(t, k.Bootstrap(), "topic", "create", "orders")
+	s := serve(t, k.Bootstrap())
+	const n = 20_000
+	var out, talk log
+	cmd := command(context.WithoutCancel(t.Context()), t, k.Bootstrap(), "send", writeOrders(t, n, 0), "--to", s.url, "--rate", "4k", "--connections", "8", "-o", "json")
+	cmd.Stdout, cmd.Stderr = &out, &talk
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "some receipts", func() bool { return strings.Count(out.String(), "\n") > 3000 })
+	if err := s.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = s.end()
+	again := command(context.WithoutCancel(t.Context()), t, k.Bootstrap(), s.cmd.Args[1:]...)
+	again.Stderr = s.log
+	if err := again.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = again.Process.Signal(syscall.SIGTERM)
+		_ = again.Wait()
+	})
+	_ = cmd.Wait() // its code depends on what was on the wire when serve died
+
+	outcomes := map[string]string{} // by the order's number
+	counts := map[string]int{}
+	for l := range strings.Lines(out.String()) {
+		var rec struct {
+			Outcome string `json:"outcome"`
+			Line    int    `json:"line"`
+		}
+		if err := json.Unmarshal([]byte(l), &rec); err != nil {
+			t.Fatalf("receipt %q: %s", l, err)
+		}
+		outcomes[strconv.Itoa(rec.Line-1)] = rec.Outcome
+		counts[rec.Outcome]++
+	}
+	t.Logf("%v, exit code %d", counts, cmd.ProcessState.ExitCode())
+	if len(outcomes) != n || counts["acked"] < n*3/4 {
+		t.Errorf("%d receipts of %d: %v\n%s", len(outcomes), n, counts, tailOf(talk.String(), 2000))
+	}
+	records := readAll(t, k.Bootstrap(), "orders")
+	inOrder(t, records, len(records))
+	written := map[string]int{}
+	for _, r := range records {
+		var o struct {
+			UserID string `json:"user_id"`
+		}
+		if err := json.Unmarshal(r.Value, &o); err != nil {
+			t.Fatal(err)
+		}
+		written[o.UserID]++
+	}
+	for number, outcome := range outcomes {
+		if times := written[number]; outcome == "acked" && times != 1 || outcome == "not_written" && times != 0 || times > 1 {
+			t.Errorf("order number %s is %s and stands in the topic %d times", number, outcome, times)
+		}
+	}
+}

@@ -35,6 +35,8 @@ func TestMain(m *testing.M) {
 //	    waits until URL answers CODE
 //	untilfile FILE TEXT
 //	    waits until FILE holds TEXT
+//	fromfile NAME FILE
+//	    sets the variable NAME to the content of FILE, without the line's end
 //	lines FILE N
 //	    fails unless FILE has N lines
 //	sigterm
@@ -49,6 +51,7 @@ func TestScripts(t *testing.T) {
 			"http":      httpRequest,
 			"untilhttp": untilHTTP,
 			"untilfile": untilFile,
+			"fromfile":  fromFile,
 			"lines":     lines,
 			"sigterm":   sigterm,
 		},
@@ -184,6 +187,13 @@ func sigterm(ts *testscript.TestScript, neg bool, args []string) {
 			ts.Fatalf("%v", err)
 		}
 	}
+}
+
+func fromFile(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: fromfile NAME FILE")
+	}
+	ts.Setenv(args[0], strings.TrimRight(ts.ReadFile(args[1]), "\n"))
 }
 
 func lines(ts *testscript.TestScript, neg bool, args []string) {

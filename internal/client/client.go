@@ -8,14 +8,11 @@ package client
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"hash/crc32"
 	"log/slog"
 	"math/rand/v2"
-	"os"
 	"sync/atomic"
 	"time"
 
@@ -90,6 +87,10 @@ func construct(cfg Config, log slogger, opts []kgo.Opt) (*kgo.Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	dial, err := dialer(cfg, log.log)
+	if err != nil {
+		return nil, err
+	}
 	brokers := make([]string, len(cfg.Brokers))
 	for i, b := range cfg.Brokers {
 		brokers[i] = withPort(b)
@@ -99,7 +100,7 @@ func construct(cfg Config, log slogger, opts []kgo.Opt) (*kgo.Client, error) {
 		kgo.ClientID(cfg.ClientID),
 		kgo.WithLogger(log),
 		kgo.RequiredAcks(kgo.AllISRAcks()),
-		kgo.DialTimeout(cfg.ConnectTimeout),
+		kgo.Dialer(dial),
 		kgo.RequestTimeoutOverhead(cfg.RequestTimeout),
 		kgo.ProduceRequestTimeout(cfg.RequestTimeout),
 		kgo.RecordDeliveryTimeout(cfg.DeliveryTimeout),
@@ -113,11 +114,10 @@ func construct(cfg Config, log slogger, opts []kgo.Opt) (*kgo.Client, error) {
 		kgo.ProducerBatchCompression(codecs...),
 		kgo.RecordPartitioner(partitioner),
 	}
-	security, err := securityOpts(cfg)
-	if err != nil {
-		return nil, err
+	if cfg.SASL.Mechanism != "" {
+		base = append(base, kgo.SASL(cfg.SASL.mechanism()))
 	}
-	cl, err := kgo.NewClient(append(append(base, security...), opts...)...)
+	cl, err := kgo.NewClient(append(base, opts...)...)
 	if err != nil {
 		return nil, fmt.Errorf("construct Kafka client: %w", err)
 	}
@@ -172,43 +172,6 @@ func compression(name string) ([]kgo.CompressionCodec, error) {
 		return []kgo.CompressionCodec{kgo.ZstdCompression(), kgo.Lz4Compression(), kgo.NoCompression()}, nil
 	}
 	return nil, fmt.Errorf("kafka.compression %q is unknown", name)
-}
-
-func securityOpts(cfg Config) ([]kgo.Opt, error) {
-	var opts []kgo.Opt
-	if cfg.TLS.Enabled {
-		tc, err := cfg.TLS.config()
-		if err != nil {
-			return nil, err
-		}
-		opts = append(opts, kgo.DialTLSConfig(tc))
-	}
-	if cfg.SASL.Mechanism != "" {
-		opts = append(opts, kgo.SASL(cfg.SASL.mechanism()))
-	}
-	return opts, nil
-}
-
-func (t TLS) config() (*tls.Config, error) {
-	c := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: t.ServerName}
-	if t.CAFile != "" {
-		pem, err := os.ReadFile(t.CAFile)
-		if err != nil {
-			return nil, fmt.Errorf("read kafka.tls.ca-file: %w", err)
-		}
-		c.RootCAs = x509.NewCertPool()
-		if !c.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("read kafka.tls.ca-file: no PEM certificate in %q", t.CAFile)
-		}
-	}
-	if t.CertFile != "" {
-		pair, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
-		if err != nil {
-			return nil, fmt.Errorf("read kafka.tls.cert-file and key-file: %w", err)
-		}
-		c.Certificates = []tls.Certificate{pair}
-	}
-	return c, nil
 }
 
 // mechanism reads the secret anew at each authentication.

@@ -38,13 +38,16 @@ type sendOptions struct {
 	keys    int
 
 	to          string
+	several     string // the URL beside to that takes several orders, "" where there is none
+	batch       int
 	connections int
 	rate        unit.Rate
 	rejects     string
 	dryRun      bool
 	confirm     string
 	output      string
-	piped       bool // the files are what came by a pipe without being named
+	talk        *sendTalk // once the run has begun
+	piped       bool      // the files are what came by a pipe without being named
 }
 
 // sendFlagsOfOne are the flags that describe a single order.
@@ -72,9 +75,15 @@ is told from an order by its keys "partition" and "value".
 
 What is not an order is named with its place and every fault, its text goes to
 --rejects, the others are sent, and the exit code is 1; it is 0 only when every order
-was acknowledged. Orders of one id keep their order; over HTTP the next one of an id
-is posted when the one before it was answered. An order that failed does not hold
-back the later ones of its id.
+was acknowledged. Orders of one id keep their order; over HTTP a request may hold
+several of an id, and the next one is posted when that was answered. An order that
+failed does not hold back the later ones of its id.
+
+Over HTTP up to --batch orders share a request where the URL has no path or ends in
+/order: several go to /orders beside it, one alone to /order. A request goes when it
+is full or its first order has waited for 5ms. To any other URL, and where the server
+does not know /orders, each order is a request. ORDERSCTL_SEND_API_KEY is sent as a
+bearer token; send.tls has the files for https.
 
 What is not acknowledged is either not_written or unknown. Over HTTP the former is
 tried again for a while where the server allows it; what is unknown may be in the
@@ -109,6 +118,7 @@ order within an id.`,
 	fs.Uint64Var(&opts.seed, "seed", 0, "seed of --count (default: one by chance, told on stderr)")
 	fs.IntVar(&opts.keys, "keys", 0, "order ids of --count, each as likely as the others (default: a new one each)")
 	fs.StringVar(&opts.to, "to", toKafka, "kafka, or the URL of an endpoint")
+	fs.IntVar(&opts.batch, "batch", send.DefaultBatch, "orders in a request of --to URL; 1: each by itself, to /order")
 	fs.IntVar(&opts.connections, "connections", send.DefaultConnections, "connections of --to URL")
 	fs.Var(&opts.rate, "rate", "orders per second, evenly: 500, 5k (default: as fast as they are taken)")
 	fs.StringVar(&opts.rejects, "rejects", "", "write what is not an order to this file, one a line; it is overwritten")
@@ -140,6 +150,10 @@ func (o *sendOptions) complete(cmd *cobra.Command) error {
 	switch {
 	case o.to == toKafka && fs.Changed("connections"):
 		return usageError("", "--connections is for --to URL")
+	case o.to == toKafka && fs.Changed("batch"):
+		return usageError("", "--batch is for --to URL")
+	case o.batch < 1 || o.batch > send.MaxBatch:
+		return usageError("", "--batch %d is not between 1 and %d", o.batch, send.MaxBatch)
 	case o.to != toKafka && fs.Changed("topic"):
 		return usageError("", "--topic is for --to kafka: an endpoint has its own topic")
 	case o.connections < 1 || o.connections > 10_000:
@@ -147,9 +161,14 @@ func (o *sendOptions) complete(cmd *cobra.Command) error {
 	case o.to == toKafka:
 		return nil
 	}
-	to, err := orderURL(o.to)
-	o.to = to
-	return err
+	var err error
+	if o.to, o.several, err = orderURLs(o.to); err != nil {
+		return err
+	}
+	if o.several == "" && fs.Changed("batch") && o.batch > 1 {
+		return usageError("such as http://localhost:8080/order", "--batch %d is for a URL that ends in /order: of %s it is not known where it takes several", o.batch, o.to)
+	}
+	return nil
 }
 
 func (o *sendOptions) completeSource(cmd *cobra.Command) error {
@@ -190,20 +209,19 @@ func noOrders(cmd *cobra.Command) error {
 	return usageError(seeHelp(cmd), "no orders given: name one by flags (--total 149.99), files or - for the standard input (orders.ndjson), or --count N for made-up ones")
 }
 
-// orderURL completes an endpoint as people write it.
-func orderURL(s string) (string, error) {
+// orderURLs completes an endpoint as people write it: where one order goes, and
+// where several go.
+func orderURLs(s string) (one, several string, err error) {
 	u, err := url.Parse(s)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		hint := "such as http://localhost:8080/order"
 		if !strings.Contains(s, "://") && strings.ContainsAny(s, ":.") {
 			hint = fmt.Sprintf("did you mean http://%s?", s)
 		}
-		return "", usageError(hint, "--to %q is neither kafka nor the URL of an endpoint", s)
+		return "", "", usageError(hint, "--to %q is neither kafka nor the URL of an endpoint", s)
 	}
-	if u.Path == "" || u.Path == "/" {
-		u.Path = "/order"
-	}
-	return u.String(), nil
+	one, several = send.Endpoints(u)
+	return one, several, nil
 }
 
 func runSend(ctx context.Context, opts *sendOptions) (err error) {
@@ -233,6 +251,7 @@ func runSend(ctx context.Context, opts *sendOptions) (err error) {
 // send runs it and says how it went.
 func (o *sendOptions) send(ctx context.Context, in *sendInput, to send.Target) error {
 	talk := newSendTalk(o, in)
+	o.talk = talk
 	run := send.Options{
 		Rate:        o.rate,
 		Window:      send.KafkaWindow,
@@ -242,7 +261,7 @@ func (o *sendOptions) send(ctx context.Context, in *sendInput, to send.Target) e
 		Tick:        talk.tick,
 	}
 	if o.to != toKafka {
-		run.Window = send.HTTPWindow(o.connections)
+		run.Window = send.HTTPWindow(o.connections, o.batch)
 		run.Patience = o.loaded.Kafka.DeliveryTimeout + send.HTTPPatience
 	}
 	if o.dryRun {
@@ -260,14 +279,7 @@ func (o *sendOptions) target(ctx context.Context) (send.Target, func(), error) {
 	case o.dryRun:
 		return send.Nowhere{}, func() {}, nil
 	case o.to != toKafka:
-		h, err := send.DialHTTP(ctx, send.HTTPConfig{
-			URL: o.to, Connections: o.connections,
-			ConnectTimeout: l.Kafka.ConnectTimeout, RetryFor: l.Kafka.DeliveryTimeout,
-		})
-		if err != nil {
-			return nil, nil, err
-		}
-		return h, h.Close, nil
+		return o.dialHTTP(ctx)
 	}
 	cl, err := o.app.Dial(ctx, l, send.KafkaOpts()...)
 	if err != nil {
@@ -279,6 +291,28 @@ func (o *sendOptions) target(ctx context.Context) (send.Target, func(), error) {
 	}
 	k := send.NewKafka(cl, l.Kafka, l.Topic, o.output == "json" || o.oneSet)
 	return k, func() { k.Close(); cl.Close() }, nil
+}
+
+func (o *sendOptions) dialHTTP(ctx context.Context) (send.Target, func(), error) {
+	l := o.loaded
+	key, err := l.Send.Key()
+	if err != nil {
+		return nil, nil, err
+	}
+	conf, err := l.Send.TLS.Client()
+	if err != nil {
+		return nil, nil, err
+	}
+	h, err := send.DialHTTP(ctx, send.HTTPConfig{
+		URL: o.to, Several: o.several, Batch: o.batch, Connections: o.connections,
+		ConnectTimeout: l.Kafka.ConnectTimeout, RetryFor: l.Kafka.DeliveryTimeout,
+		APIKey: key, TLS: conf,
+		Notice: func(text string) { o.talk.note(text) },
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	return h, h.Close, nil
 }
 
 // where is the target in words.

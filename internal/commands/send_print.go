@@ -77,6 +77,12 @@ func (t *sendTalk) report(rec send.Receipt) {
 	}
 }
 
+func (t *sendTalk) note(text string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.say("note: %s", printable(text))
+}
+
 // named tells whether the nth failure is named: all of them, but a screen has
 // room for some.
 func (t *sendTalk) named(n int64) bool { return !t.opts.app.ErrTTY || n <= sendNamed }

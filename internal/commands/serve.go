@@ -32,12 +32,18 @@ answers for each: 202 all accepted, 207 some.
 --ack enqueued answers as soon as the record is in this process's memory: an
 order can then be lost with the process.
 
+--api-keys-file asks every POST for a key ("ordersctl serve key" makes them),
+--tls-cert-file and --tls-key-file speak TLS, --tls-client-ca-file asks clients
+for certificates. All are read anew when they change, without a restart.
+
 /healthz, /readyz and /metrics are on the admin port. SIGTERM and Ctrl-C drain:
 not ready, no new connections, requests in progress, flush. A second one kills.
 Exit code 1 when orders were left without an acknowledgement; each is logged.`,
 		Example: `  ordersctl serve
   ordersctl serve --brokers kafka-1:9092,kafka-2:9092 --create-topic
-  ordersctl serve --listen 127.0.0.1:9000 --access-log`,
+  ordersctl serve --listen 127.0.0.1:9000 --access-log
+  ordersctl serve key shop --file keys.txt
+  ordersctl serve --tls-cert-file tls.crt --tls-key-file tls.key --api-keys-file keys.txt`,
 		Args: exactly(0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var err error
@@ -55,6 +61,8 @@ Exit code 1 when orders were left without an acknowledgement; each is logged.`,
 	def := config.Default()
 	cmd.Flags().Bool("create-topic", def.Serve.CreateTopic, "create the topic where it is missing (new-topic.partitions, new-topic.replicas)")
 	bind(cmd.Flags(), "create-topic", "serve.create-topic")
+	addGuardFlags(cmd.Flags())
+	cmd.AddCommand(newServeKey(app))
 	return cmd
 }
 
@@ -73,6 +81,19 @@ func addServeFlags(fs *pflag.FlagSet) {
 	bind(fs, "access-log", "serve.access-log")
 	fs.String("admin-listen", def.Admin.Listen, "address of /healthz, /readyz and /metrics")
 	bind(fs, "admin-listen", "admin.listen")
+}
+
+// addGuardFlags are those that dev, on a laptop, has no use for.
+func addGuardFlags(fs *pflag.FlagSet) {
+	def := config.Default()
+	fs.String("tls-cert-file", def.Serve.TLS.CertFile, "our certificate with its chain (PEM); empty: no TLS")
+	bind(fs, "tls-cert-file", "serve.tls.cert-file")
+	fs.String("tls-key-file", def.Serve.TLS.KeyFile, "its key (PEM)")
+	bind(fs, "tls-key-file", "serve.tls.key-file")
+	fs.String("tls-client-ca-file", def.Serve.TLS.ClientCAFile, "ask clients for certificates signed by one of these (PEM)")
+	bind(fs, "tls-client-ca-file", "serve.tls.client-ca-file")
+	fs.String("api-keys-file", def.Serve.APIKeysFile, "ask every POST for a key of this file")
+	bind(fs, "api-keys-file", "serve.api-keys-file")
 }
 
 func runServe(ctx context.Context, opts *serveOptions) error {

@@ -16,6 +16,7 @@ import (
 	"github.com/ordersctl/ordersctl/internal/dev"
 	"github.com/ordersctl/ordersctl/internal/ingest"
 	"github.com/ordersctl/ordersctl/internal/order"
+	"github.com/ordersctl/ordersctl/internal/send"
 	"github.com/ordersctl/ordersctl/internal/telemetry"
 	"github.com/ordersctl/ordersctl/internal/topic"
 )
@@ -30,6 +31,7 @@ type Config struct {
 	NewTopic  topic.Config          `mapstructure:"new-topic"`
 	Order     order.Rules           `mapstructure:"order"`
 	Serve     ingest.Config         `mapstructure:"serve"`
+	Send      send.Config           `mapstructure:"send"`
 	Admin     telemetry.AdminConfig `mapstructure:"admin"`
 	Dev       dev.Config            `mapstructure:"dev"`
 	Log       telemetry.LogConfig   `mapstructure:"log"`
@@ -61,7 +63,7 @@ func (c Config) Validate() error {
 	if c.Topic == c.DLQTopic {
 		errs = append(errs, fmt.Errorf("topic and dlq-topic are both %q", c.Topic))
 	}
-	err := errors.Join(append(errs, c.Kafka.Validate(), c.NewTopic.Validate(), c.Order.Validate(), c.Serve.Validate(), c.Admin.Validate(), c.Dev.Validate(), c.Log.Validate())...)
+	err := errors.Join(append(errs, c.Kafka.Validate(), c.NewTopic.Validate(), c.Order.Validate(), c.Serve.Validate(), c.Send.Validate(), c.Admin.Validate(), c.Dev.Validate(), c.Log.Validate())...)
 	if err == nil {
 		return nil
 	}

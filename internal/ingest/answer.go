@@ -17,10 +17,12 @@ type answer struct {
 	problem *problem // of everything else
 	allow   string
 	retry   string
-	replay  bool // of an earlier request's answer
-	orderID string
-	eventID string
-	cause   error // of a refusal by Kafka, for the log
+	// WWW-Authenticate of a 401.
+	authenticate string
+	replay       bool // of an earlier request's answer
+	orderID      string
+	eventID      string
+	cause        error // of a refusal by Kafka, for the log
 }
 
 // problem is a refusal (RFC 9457) with what became of the order.
@@ -107,12 +109,17 @@ func appendOffset(b []byte, partition int32, offset int64) []byte {
 func (a *answer) write(ctx *fasthttp.RequestCtx, requestID string) {
 	h := &ctx.Response.Header
 	h.Set(headerRequestID, requestID)
+	h.Set(fasthttp.HeaderXContentTypeOptions, nosniff)
+	h.Set(fasthttp.HeaderCacheControl, noStore)
 	ctx.SetStatusCode(a.code)
 	if a.allow != "" {
 		h.Set(fasthttp.HeaderAllow, a.allow)
 	}
 	if a.replay {
 		h.Set(headerReplayed, "true")
+	}
+	if a.authenticate != "" {
+		h.Set(fasthttp.HeaderWWWAuthenticate, a.authenticate)
 	}
 	if a.retry != "" {
 		h.Set(fasthttp.HeaderRetryAfter, a.retry)

@@ -23,11 +23,7 @@ const maxOrdersBody = 8 * unit.MiB
 // they are answered: without it a few MiB, packed well, become many GiB.
 const maxUnpacked = 256 * unit.MiB
 
-// headerReceived gives each route its own limit before the body is read.
-func (s *Server) headerReceived(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
-	return fasthttp.RequestConfig{MaxRequestBodySize: int(s.maxBodyOf(h.RequestURI()))}
-}
-
+// maxBodyOf is the limit of a route.
 func (s *Server) maxBodyOf(uri []byte) unit.Size {
 	path, _, _ := bytes.Cut(uri, []byte("?"))
 	if string(path) == routeOrders {

@@ -27,6 +27,20 @@ type Config struct {
 	AccessLog    bool          `mapstructure:"access-log"`
 	DrainDelay   time.Duration `mapstructure:"drain-delay"`
 	DrainTimeout time.Duration `mapstructure:"drain-timeout"`
+
+	TLS                      TLS           `mapstructure:"tls"`
+	APIKeysFile              string        `mapstructure:"api-keys-file"`
+	MaxConnections           int           `mapstructure:"max-connections"`
+	MaxConnectionsPerAddress int           `mapstructure:"max-connections-per-address"`
+	HeaderTimeout            time.Duration `mapstructure:"header-timeout"`
+	BodyTimeout              time.Duration `mapstructure:"body-timeout"`
+}
+
+// TLS is the transport security towards the clients. Files are PEM.
+type TLS struct {
+	CertFile     string `mapstructure:"cert-file"`
+	KeyFile      string `mapstructure:"key-file"`
+	ClientCAFile string `mapstructure:"client-ca-file"`
 }
 
 // DefaultConfig answers after the acknowledgement, on :8080.
@@ -48,6 +62,14 @@ func DefaultConfig() Config {
 		// notice; short enough for a person at a terminal.
 		DrainDelay:   time.Second,
 		DrainTimeout: 20 * time.Second,
+		// A connection costs some 30 KiB, so 500 MiB at the most. A quarter
+		// of them for one address: a proxy has enough, and nobody has all.
+		MaxConnections:           16384,
+		MaxConnectionsPerAddress: 4096,
+		// A header fits into a few packets: whoever takes longer does it on purpose.
+		HeaderTimeout: 10 * time.Second,
+		// Settable because links differ: 8 MiB in 30 s want 2.2 Mbit/s.
+		BodyTimeout: 30 * time.Second,
 	}
 }
 
@@ -75,5 +97,14 @@ func (c Config) Validate() error {
 	if c.DrainDelay < 0 || c.DrainTimeout <= 0 {
 		errs = append(errs, errors.New("serve.drain-delay and serve.drain-timeout can't be negative"))
 	}
-	return errors.Join(errs...)
+	const most = 200_000 // below the library's own limit, which answers in its own way
+	if c.MaxConnections < 1 || c.MaxConnections > most || c.MaxConnectionsPerAddress < 1 {
+		errs = append(errs, fmt.Errorf("serve.max-connections is not between 1 and %d, or serve.max-connections-per-address under 1", most))
+	}
+	for key, d := range map[string]time.Duration{"header-timeout": c.HeaderTimeout, "body-timeout": c.BodyTimeout} {
+		if d < 100*time.Millisecond || d > 10*time.Minute {
+			errs = append(errs, fmt.Errorf("serve.%s %s is not between 100ms and 10m", key, d))
+		}
+	}
+	return errors.Join(append(errs, c.TLS.validate())...)
 }

@@ -22,12 +22,17 @@ const (
 
 	headerRequestID = "X-Request-Id"
 	retryAfter      = "1" // seconds
+	nosniff         = "nosniff"
+	noStore         = "no-store" // receipts and refusals are nobody else's
 )
 
 // handle answers one request.
 func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 	s.handling.Add(1)
 	defer s.handling.Add(-1)
+	if conn := under(ctx.Conn()); conn != nil {
+		defer conn.answered()
+	}
 	start := time.Now()
 	// Ours, also where the caller sends one: it names this attempt, and two
 	// attempts must never share a name.
@@ -56,6 +61,12 @@ func (s *Server) newID(now time.Time) string {
 // record makes the record of an order. It shares memory with the ones before
 // and after it, which is freed when the last of them is settled.
 func (s *Server) record(o *order.Order, m client.Meta) *kgo.Record {
+	if s.breaker.open.Load() {
+		// Of those to come one in a while is tried and then waits for as long as
+		// Kafka is away: it must not hold a block that thousands of refused ones
+		// were made in.
+		return client.ToRecord(s.opts.Topic, o, m)
+	}
 	rec := s.recorders.Get().(*client.Recorder)
 	defer s.recorders.Put(rec)
 	return rec.Record(o, m)
@@ -64,11 +75,17 @@ func (s *Server) record(o *order.Order, m client.Meta) *kgo.Record {
 // routeOf compares the path as it was sent: one that only means the same after
 // decoding or cleaning would go around the rules of a proxy before us.
 func routeOf(ctx *fasthttp.RequestCtx) string {
+	uri := ctx.Request.Header.RequestURI()
+	if string(uri) == routeOrder { // as nearly always: a URI is not worth its parsing then
+		return routeOrder
+	}
 	switch string(ctx.URI().PathOriginal()) {
 	case routeOrder:
 		return routeOrder
 	case routeOrders:
 		return routeOrders
+	case routeOpenAPI:
+		return routeOpenAPI
 	}
 	return routeNone
 }
@@ -82,9 +99,14 @@ func (s *Server) answerTo(ctx *fasthttp.RequestCtx, route, requestID string, sta
 			a = refuse(fasthttp.StatusInternalServerError, client.Unknown, "the server failed on this request")
 		}
 	}()
+	if a, refused := s.abandoned(ctx, requestID); refused {
+		return a
+	}
 	switch {
 	case route == routeNone:
 		return refuse(fasthttp.StatusNotFound, client.NotWritten, "there is nothing at this path, orders go to POST /order or POST /orders")
+	case route == routeOpenAPI:
+		return s.openapi(ctx)
 	case !ctx.IsPost():
 		a := refuse(fasthttp.StatusMethodNotAllowed, client.NotWritten, "this path takes POST only")
 		a.allow = fasthttp.MethodPost
@@ -92,11 +114,15 @@ func (s *Server) answerTo(ctx *fasthttp.RequestCtx, route, requestID string, sta
 	case s.refusing.Load():
 		return s.busy(rejectedDraining, "this instance is shutting down")
 	}
+	caller, refusal := s.caller(&ctx.Request.Header)
+	if refusal != nil {
+		return *refusal
+	}
 	meta := client.Meta{
 		EventID:     requestID, // unless a key says otherwise
 		RequestID:   requestID,
 		ReceivedAt:  start,
-		Client:      client.ClientAnonymous,
+		Client:      caller,
 		Traceparent: traceparent(ctx.Request.Header.Peek(client.HeaderTraceparent)),
 	}
 	if route == routeOrders {
@@ -179,6 +205,9 @@ func (s *Server) refuseBody(body []byte, err error) answer {
 // handleBroken answers what was not readable as a request. fasthttp closes the
 // connection afterwards.
 func (s *Server) handleBroken(ctx *fasthttp.RequestCtx, err error) {
+	if s.handshakeFailed(ctx, err) {
+		return
+	}
 	requestID := s.newID(time.Now())
 	var (
 		small   *fasthttp.ErrSmallBuffer
@@ -193,14 +222,12 @@ func (s *Server) handleBroken(ctx *fasthttp.RequestCtx, err error) {
 		a = refuse(fasthttp.StatusRequestHeaderFieldsTooLarge, client.NotWritten, fmt.Sprintf("the request's header is over %d bytes", maxHeaderBytes))
 	case errors.As(err, &timeout) && timeout.Timeout():
 		why = rejectedTooSlow
-		a = refuse(fasthttp.StatusRequestTimeout, client.NotWritten, fmt.Sprintf("the request did not arrive within %s", readTimeout))
+		a = refuse(fasthttp.StatusRequestTimeout, client.NotWritten, fmt.Sprintf("the request did not arrive in time: its header within %s, its body within %s after that", s.opts.HeaderTimeout, s.opts.BodyTimeout))
 	default:
 		why = rejectedMalformed
 		a = refuse(fasthttp.StatusBadRequest, client.NotWritten, "this is not an HTTP/1.1 request that can be read")
 	}
-	if c, ok := ctx.Conn().(*lingering); ok {
-		c.linger.Store(true)
-	}
+	linger(ctx.Conn())
 	a.write(ctx, requestID)
 	s.metrics.reject(why)
 	s.metrics.request(routeNone, nil, a.code, 0) // its method is a guess

@@ -38,18 +38,20 @@ const (
 	rejectedIdempotency rejection = "idempotency"             // no room to remember one more key
 	rejectedDraining    rejection = "draining"                // shutting down
 	rejectedBreaker     rejection = "breaker"                 // Kafka has acknowledged nothing for a while
+	rejectedMemory      rejection = "memory"                  // too much of large requests is held
 	rejectedTooLarge    rejection = "too_large"               // body, or header
 	rejectedTooSlow     rejection = "too_slow"                // not read whole in time
 	rejectedMalformed   rejection = "malformed"               // no HTTP request
 	rejectedKey         rejection = "unauthorized"            // no API key, or none that is known
 	rejectedConnections rejection = "connections"             // too many in all
 	rejectedAddress     rejection = "connections_per_address" // too many from one address
+	rejectedTLS         rejection = "tls_handshake"           // no TLS, or no client certificate that is believed
 )
 
 func rejections() []rejection {
 	return []rejection{
-		rejectedInFlight, rejectedIdempotency, rejectedDraining, rejectedBreaker, rejectedTooLarge,
-		rejectedTooSlow, rejectedMalformed, rejectedKey, rejectedConnections, rejectedAddress,
+		rejectedInFlight, rejectedIdempotency, rejectedDraining, rejectedBreaker, rejectedMemory, rejectedTooLarge,
+		rejectedTooSlow, rejectedMalformed, rejectedKey, rejectedConnections, rejectedAddress, rejectedTLS,
 	}
 }
 

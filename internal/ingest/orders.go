@@ -38,7 +38,7 @@ func (s *Server) takeMany(ctx *fasthttp.RequestCtx, meta client.Meta) answer {
 	}
 	size := int64(maxOrdersBody)
 	if !s.hold(size) {
-		return s.busy(rejectedInFlight, "too many orders are being read")
+		return s.busy(rejectedMemory, "too many orders are being read")
 	}
 	defer func() { s.unpacked.Add(-size) }()
 	body, refusal, ok := readBody(ctx, int64(maxOrdersBody))
@@ -53,6 +53,9 @@ func (s *Server) takeMany(ctx *fasthttp.RequestCtx, meta client.Meta) answer {
 		return refuse(fasthttp.StatusRequestEntityTooLarge, client.NotWritten, fmt.Sprintf("these are more than %d orders", maxOrders))
 	case err != nil:
 		return refuse(fasthttp.StatusBadRequest, client.NotWritten, err.Error())
+	}
+	if len(texts) > s.opts.MaxInFlight { // 503 would say that there will be room
+		return refuse(fasthttp.StatusRequestEntityTooLarge, client.NotWritten, fmt.Sprintf("these are more orders than may wait for Kafka: at most %d", s.opts.MaxInFlight))
 	}
 	m := s.read(texts, meta)
 	if i := m.notJSON(); array && i >= 0 {
@@ -69,8 +72,8 @@ func (s *Server) takeMany(ctx *fasthttp.RequestCtx, meta client.Meta) answer {
 	return s.answerMany(m, meta.RequestID)
 }
 
-// many is the orders of one request: each is in the flight, or has faults.
-type many struct {
+// batch is the orders of one request: each is in the flight, or has faults.
+type batch struct {
 	entries []entry
 	flight  *flight
 }
@@ -82,8 +85,8 @@ type entry struct {
 }
 
 // read decodes the orders and makes their records.
-func (s *Server) read(texts [][]byte, meta client.Meta) many {
-	m := many{entries: make([]entry, len(texts)), flight: s.newFlight(len(texts), meta.ReceivedAt)}
+func (s *Server) read(texts [][]byte, meta client.Meta) batch {
+	m := batch{entries: make([]entry, len(texts)), flight: s.newFlight(len(texts), meta.ReceivedAt)}
 	rec := s.recorders.Get().(*client.Recorder)
 	defer s.recorders.Put(rec)
 	request := append(append(make([]byte, 0, len(meta.RequestID)+6), meta.RequestID...), '.')
@@ -105,7 +108,7 @@ func (s *Server) read(texts [][]byte, meta client.Meta) many {
 
 // notJSON is the first entry that is not even JSON, -1 where all are. One line
 // of NDJSON stands for itself; an array that holds such an element is none.
-func (m *many) notJSON() int {
+func (m *batch) notJSON() int {
 	return slices.IndexFunc(m.entries, func(e entry) bool { return e.faults != nil && !json.Valid(e.text) })
 }
 
@@ -135,7 +138,7 @@ func split(body []byte, mediaType string) (texts [][]byte, array bool, err error
 func splitLines(body []byte) ([][]byte, error) {
 	texts := make([][]byte, 0, min(maxOrders, len(body)/100+1))
 	for line := range bytes.SplitSeq(body, []byte("\n")) {
-		if line = bytes.TrimSpace(line); len(line) == 0 {
+		if line = bytes.Trim(line, " \t\r"); len(line) == 0 { // not TrimSpace: JSON knows no other space
 			continue
 		}
 		if len(texts) == maxOrders {

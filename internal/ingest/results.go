@@ -13,7 +13,7 @@ import (
 
 // answerMany tells what became of each order. 202 where all were accepted;
 // where none was and all for one cause, that cause's code; else 207.
-func (s *Server) answerMany(m many, requestID string) answer {
+func (s *Server) answerMany(m batch, requestID string) answer {
 	list := append(make([]byte, 0, 64+192*len(m.entries)), '[')
 	accepted, unknown := 0, 0
 	code := 0 // of those that were refused, while they agree; then 207

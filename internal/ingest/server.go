@@ -37,10 +37,9 @@ const (
 	maxBufferedBytes = 64 * unit.MiB
 	// A header that is larger is answered 431.
 	maxHeaderBytes = 16 << 10
-	// From the first byte of a request to its last: what a slow link needs for
-	// 64 KiB, many times over.
-	readTimeout = 30 * time.Second
-	idleTimeout = 2 * time.Minute
+	// How long a client may take to read its answer.
+	writeTimeout = 30 * time.Second
+	idleTimeout  = 2 * time.Minute
 )
 
 // Options is what a Server is made of.
@@ -63,6 +62,7 @@ type Server struct {
 	metrics  *metrics
 	refusals *refusals
 	replies  *replies
+	guard    *guard
 	listener net.Listener
 	http     *fasthttp.Server
 	info     TopicInfo
@@ -108,8 +108,11 @@ func New(ctx context.Context, opts Options) (*Server, error) {
 		breaker:  breaker{after: opts.BreakerAfter, log: opts.Log},
 	}
 	s.recorders.New = func() any { return client.NewRecorder(opts.Topic) }
-	kafkaMetrics := kprom.NewMetrics("ordersctl_kafka", kprom.Registry(opts.Registry))
 	var err error
+	if s.guard, err = newGuard(&s.opts, s.metrics); err != nil {
+		return nil, err
+	}
+	kafkaMetrics := kprom.NewMetrics("ordersctl_kafka", kprom.Registry(opts.Registry))
 	s.kafka, err = client.Dial(ctx, opts.Kafka, opts.Log,
 		kgo.DefaultProduceTopic(opts.Topic),
 		// Never met: ours comes first, and takes a request whole or not at all. The
@@ -135,6 +138,7 @@ func New(ctx context.Context, opts Options) (*Server, error) {
 	s.http = &fasthttp.Server{
 		Handler:                      s.handle,
 		ErrorHandler:                 s.handleBroken,
+		SecureErrorLogMessage:        true,
 		Logger:                       quiet{s.log},
 		NoDefaultServerHeader:        true,
 		NoDefaultContentType:         true,
@@ -143,8 +147,8 @@ func New(ctx context.Context, opts Options) (*Server, error) {
 		MaxRequestBodySize:           int(opts.MaxBody),
 		HeaderReceived:               s.headerReceived,
 		ReadBufferSize:               maxHeaderBytes,
-		ReadTimeout:                  readTimeout,
-		WriteTimeout:                 readTimeout,
+		ReadTimeout:                  opts.HeaderTimeout,
+		WriteTimeout:                 writeTimeout,
 		IdleTimeout:                  idleTimeout,
 	}
 	return s, nil
@@ -253,11 +257,14 @@ func (s *Server) run(ctx context.Context) error {
 	s.metrics.watch(s)
 	endWatch := s.watch.start(s.opts.Timeout)
 	defer endWatch()
+	looking, stopLooking := context.WithCancel(ctx)
+	var looks sync.WaitGroup
+	looks.Go(func() { s.guard.look(looking) })
 	var serveErr, err error
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		serveErr = s.http.Serve(lingerer{s.listener, s.log})
+		serveErr = s.http.Serve(s.guard.listen(s.listener))
 	}()
 	select {
 	case <-ended:
@@ -266,6 +273,9 @@ func (s *Server) run(ctx context.Context) error {
 	}
 	s.drain(context.WithoutCancel(ctx), ended)
 	<-ended
+	stopLooking()
+	looks.Wait()
+	s.guard.limiter.leaving.Wait()
 	s.closeKafka()
 	s.healers.Wait()
 	s.refusals.flush()
@@ -338,7 +348,11 @@ func (s *Server) until(timeout time.Duration, met func() bool) {
 type quiet struct{ log *slog.Logger }
 
 func (q quiet) Printf(format string, args ...any) {
-	// It quotes what it could not read, which may hold somebody's credentials.
-	detail, _, _ := strings.Cut(fmt.Sprintf(format, args...), "buffer size=")
-	q.log.Debug("http server", "detail", detail)
+	for i, arg := range args {
+		// It quotes what it could not read, which may hold somebody's credentials.
+		if err, ok := arg.(error); ok {
+			args[i], _, _ = strings.Cut(err.Error(), `"`)
+		}
+	}
+	q.log.Debug("http server", "detail", fmt.Sprintf(format, args...))
 }

@@ -34,7 +34,7 @@ const topicName = "orders"
 
 // edge is a running server on an embedded broker.
 type edge struct {
-	t      *testing.T
+	t      testing.TB
 	kafka  *broker.Broker
 	server *ingest.Server
 	url    string
@@ -63,6 +63,12 @@ func (l *lockedBuffer) String() string {
 
 func start(t *testing.T, change func(*ingest.Options)) *edge {
 	t.Helper()
+	return startWith(t, change, nil)
+}
+
+// startWith lets prepare have the server before it runs, where it is not nil.
+func startWith(t testing.TB, change func(*ingest.Options), prepare func(*ingest.Server)) *edge {
+	t.Helper()
 	e := &edge{t: t, log: &lockedBuffer{}, done: make(chan error, 1)}
 	cfg := broker.DefaultConfig()
 	cfg.Listen = "127.0.0.1:0"
@@ -87,6 +93,9 @@ func start(t *testing.T, change func(*ingest.Options)) *edge {
 	}
 	if e.server, err = ingest.New(t.Context(), opts); err != nil {
 		t.Fatal(err)
+	}
+	if prepare != nil {
+		prepare(e.server)
 	}
 	e.url = "http://" + e.server.Addr() + "/order"
 	admin, err := telemetry.NewAdmin(t.Context(), telemetry.AdminConfig{Listen: "127.0.0.1:0"}, opts.Registry, e.server.Readiness, opts.Log)

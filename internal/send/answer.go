@@ -18,6 +18,16 @@ import (
 // beyond it is of no use.
 const maxAnswer = 64 << 10
 
+// outcomeEnqueued is serve's word where it answers before Kafka has the order.
+const outcomeEnqueued client.Outcome = "enqueued"
+
+// answered is a result, and whether to try again.
+type answered struct {
+	Result
+	again      bool
+	retryAfter time.Duration
+}
+
 // answerBody is serve's receipt or its problem (RFC 9457); of another server
 // whatever it shares with them.
 type answerBody struct {
@@ -54,27 +64,50 @@ func readAnswer(resp *http.Response) answered {
 	if resp.StatusCode/100 == 2 {
 		// The status alone is the promise: a receipt that broke off on its way
 		// takes nothing back.
-		a.Outcome, a.Enqueued = client.Acked, body.Outcome == "enqueued"
-		if body.Topic != "" && body.Partition != nil && body.Offset != nil {
-			a.Topic, a.Partition, a.Offset, a.Placed = body.Topic, *body.Partition, *body.Offset, true
-		}
+		a.accept(body)
 		return a
 	}
+	return refused(resp, body, readErr)
+}
+
+// accept makes it the answer for an order that was taken.
+func (a *answered) accept(body answerBody) {
+	a.Outcome, a.Enqueued = client.Acked, body.Outcome == outcomeEnqueued
+	if body.Topic != "" && body.Partition != nil && body.Offset != nil {
+		a.Topic, a.Partition, a.Offset, a.Placed = body.Topic, *body.Partition, *body.Offset, true
+	}
+}
+
+// refused reads a response that is not 2xx, for the one order or for all.
+func refused(resp *http.Response, body answerBody, readErr error) answered {
+	var a answered
+	a.EventID, a.RequestID = body.EventID, body.RequestID
+	if a.RequestID == "" {
+		a.RequestID = resp.Header.Get(headerRequestID)
+	}
 	a.Outcome = outcomeOf(resp.StatusCode, body.Outcome)
-	a.Err = refusal(resp, body)
+	a.Err = refusal(resp.StatusCode, resp.Header.Get("Location"), body)
 	if readErr != nil {
 		a.Err = fmt.Errorf("%w (the answer broke off: %w)", a.Err, readErr)
 	}
 	a.retryAfter = retryAfter(resp.Header)
 	a.again = a.Outcome == client.NotWritten && retryable(resp, body)
+	a.OfOrder = ofOrder(resp.StatusCode)
 	switch resp.StatusCode {
-	case http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity, http.StatusConflict:
-		a.OfOrder = true
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusUnsupportedMediaType:
 		a.Fatal = true
 	}
 	a.Fatal = a.Fatal || resp.StatusCode/100 == 3
 	return a
+}
+
+// ofOrder tells whether a status blames the order and not the request.
+func ofOrder(status int) bool {
+	switch status {
+	case http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity, http.StatusConflict:
+		return true
+	}
+	return false
 }
 
 // outcomeOf is what the server says, or what its status leaves room for: a
@@ -101,21 +134,21 @@ func retryable(resp *http.Response, body answerBody) bool {
 
 // refusal words an answer: the faults where there are some, so that they read
 // as those of a bad line.
-func refusal(resp *http.Response, body answerBody) error {
+func refusal(status int, location string, body answerBody) error {
 	said := ""
 	switch {
 	case len(body.Errors) > 0:
-		return fmt.Errorf("server answered %d: %w", resp.StatusCode, body.Errors)
+		return fmt.Errorf("server answered %d: %w", status, body.Errors)
 	case body.Detail != "":
 		said = ": " + body.Detail
 	case body.Title != "":
 		said = ": " + body.Title
-	case resp.StatusCode/100 == 3:
-		said = ": it wants to be asked at " + resp.Header.Get("Location")
+	case status/100 == 3:
+		said = ": it wants to be asked at " + location
 	default:
-		said = " " + http.StatusText(resp.StatusCode)
+		said = " " + http.StatusText(status)
 	}
-	return errors.New(strings.TrimSpace(fmt.Sprintf("server answered %d%s", resp.StatusCode, said)))
+	return errors.New(strings.TrimSpace(fmt.Sprintf("server answered %d%s", status, said)))
 }
 
 // retryAfter reads the seconds; the form with a date is not for programs that

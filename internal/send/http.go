@@ -1,20 +1,17 @@
 package send
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
-	"net/http/httptrace"
 	"net/url"
+	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
-	"github.com/ordersctl/ordersctl/internal/client"
 	"github.com/ordersctl/ordersctl/internal/order"
 )
 
@@ -37,23 +34,68 @@ const (
 	firstPause = 100 * time.Millisecond // between two attempts, doubled up to
 	maxPause   = 2 * time.Second
 
+	// serve takes 8 MiB; what is under it is left to proxies on the way.
+	maxRequest = 8<<20 - 64<<10
+	// How long an order waits for others to share a request with: what nobody
+	// notices behind "tail -f".
+	linger = 5 * time.Millisecond
+
 	headerRequestID = "X-Request-Id"
+)
+
+const (
+	// DefaultBatch is how many orders share a request. More gain little, and
+	// each is a request whose connection may break.
+	DefaultBatch = 200
+	// MaxBatch is what serve takes at most.
+	MaxBatch = 10_000
 )
 
 // HTTPConfig says where to and how.
 type HTTPConfig struct {
+	// URL takes one order a request. Where Several is set and Batch is over 1,
+	// that URL takes up to Batch of them, see [Endpoints].
 	URL         string
+	Several     string
+	Batch       int
 	Connections int
 	// ConnectTimeout is for the first contact and for each connection.
 	ConnectTimeout time.Duration
 	// RetryFor is how long an order is tried again that is known not to be
 	// written and may be tried again.
 	RetryFor time.Duration
+	APIKey   string      // sent as a bearer token where it is not empty
+	TLS      *tls.Config // for https; nil for the system's authorities
+	// Notice is told, once, that the server does not take several orders.
+	Notice func(string)
 }
 
-// HTTP posts orders, one a request. Orders of one id are posted one after
-// another, each when the one before it was answered. Only what is known not to
-// be written is tried again.
+// Endpoints are the URLs that take one order and several. They stand beside
+// each other: u names the one, and the other is known where the last part of
+// its path is "order" or "orders". Any other URL takes one order, and several
+// is "".
+func Endpoints(u *url.URL) (one, several string) {
+	path, last := "", u.Path
+	if i := strings.LastIndexByte(u.Path, '/'); i >= 0 {
+		path, last = u.Path[:i+1], u.Path[i+1:]
+	}
+	switch {
+	case u.Path == "" || u.Path == "/":
+		path = "/"
+	case last != "order" && last != "orders":
+		return u.String(), ""
+	}
+	beside := *u
+	beside.RawPath = "" // the path is written anew
+	beside.Path = path + "order"
+	one = beside.String()
+	beside.Path = path + "orders"
+	return one, beside.String()
+}
+
+// HTTP posts orders, several a request where the server takes them so. Orders
+// of one id go in their order, in one request or in the next one when that was
+// answered. Only what is known not to be written is tried again.
 type HTTP struct {
 	cfg    HTTPConfig
 	http   *http.Client
@@ -62,21 +104,20 @@ type HTTP struct {
 	halted chan struct{}
 	halt   sync.Once
 
-	ready   chan *job // of different ids; has room for a window
+	queue   *queue
 	workers sync.WaitGroup
-
-	mu   sync.Mutex
-	busy map[string][]*job // ids with an order under way, and the orders behind it; guarded by mu
-}
-
-type job struct {
-	body   []byte
-	parcel *Parcel
+	oneOnly sync.Once // the server does not take several
 }
 
 // HTTPWindow is how many orders may wait for or be under way on so many
-// connections: enough to find other ids while one id's orders queue up.
-func HTTPWindow(connections int) int { return 16 * connections }
+// connections: enough to find other ids while one id's orders queue up, and to
+// gather the next requests while the present ones are answered.
+func HTTPWindow(connections, batch int) int {
+	if batch == 1 {
+		return 16 * connections
+	}
+	return max(16*connections, min(2*connections*batch, KafkaWindow))
+}
 
 // DialHTTP makes the first contact, so that a server that is not there is told
 // before anything is read.
@@ -86,33 +127,17 @@ func DialHTTP(ctx context.Context, cfg HTTPConfig) (*HTTP, error) {
 		return nil, err
 	}
 	dialer := &net.Dialer{Timeout: cfg.ConnectTimeout}
-	if err := reach(ctx, dialer, u); err != nil {
+	if err := reach(ctx, dialer, cfg.TLS, u); err != nil {
 		return nil, err
 	}
-	var protocols http.Protocols
-	protocols.SetHTTP1(true) // one request a connection is what cfg.Connections means
+	if cfg.Several == "" || cfg.Batch < 1 {
+		cfg.Batch = 1
+	}
 	h := &HTTP{
-		cfg: cfg,
-		http: &http.Client{
-			Timeout: requestTimeout,
-			Transport: &http.Transport{
-				Proxy:               http.ProxyFromEnvironment,
-				DialContext:         dialer.DialContext,
-				TLSHandshakeTimeout: cfg.ConnectTimeout,
-				MaxConnsPerHost:     cfg.Connections,
-				MaxIdleConns:        cfg.Connections,
-				MaxIdleConnsPerHost: cfg.Connections,
-				IdleConnTimeout:     idleTimeout,
-				DisableCompression:  true,
-				Protocols:           &protocols,
-			},
-			// To follow one would be a second attempt elsewhere.
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		},
+		cfg:    cfg,
+		http:   newHTTPClient(cfg, dialer),
 		halted: make(chan struct{}),
-		// A window, and what the workers free after they let go of a place in it.
-		ready: make(chan *job, HTTPWindow(cfg.Connections)+cfg.Connections),
-		busy:  map[string][]*job{},
+		queue:  newQueue(cfg.Batch, maxRequest, linger),
 	}
 	h.ctx, h.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	for range cfg.Connections {
@@ -121,8 +146,30 @@ func DialHTTP(ctx context.Context, cfg HTTPConfig) (*HTTP, error) {
 	return h, nil
 }
 
+func newHTTPClient(cfg HTTPConfig, dialer *net.Dialer) *http.Client {
+	var protocols http.Protocols
+	protocols.SetHTTP1(true) // one request a connection is what cfg.Connections means
+	return &http.Client{
+		Timeout: requestTimeout,
+		Transport: &http.Transport{
+			Proxy:               http.ProxyFromEnvironment,
+			DialContext:         dialer.DialContext,
+			TLSClientConfig:     cfg.TLS,
+			TLSHandshakeTimeout: cfg.ConnectTimeout,
+			MaxConnsPerHost:     cfg.Connections,
+			MaxIdleConns:        cfg.Connections,
+			MaxIdleConnsPerHost: cfg.Connections,
+			IdleConnTimeout:     idleTimeout,
+			DisableCompression:  true,
+			Protocols:           &protocols,
+		},
+		// To follow one would be a second attempt elsewhere.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
 // reach connects once. Behind a proxy that would tell nothing.
-func reach(ctx context.Context, dialer *net.Dialer, u *url.URL) error {
+func reach(ctx context.Context, dialer *net.Dialer, conf *tls.Config, u *url.URL) error {
 	if proxy, err := http.ProxyFromEnvironment(&http.Request{URL: u}); err != nil || proxy != nil {
 		return err
 	}
@@ -133,7 +180,7 @@ func reach(ctx context.Context, dialer *net.Dialer, u *url.URL) error {
 	addr := net.JoinHostPort(u.Hostname(), port)
 	dial := dialer.DialContext
 	if u.Scheme == "https" {
-		dial = (&tls.Dialer{NetDialer: dialer}).DialContext
+		dial = (&tls.Dialer{NetDialer: dialer, Config: conf}).DialContext
 	}
 	conn, err := dial(ctx, "tcp", addr)
 	if err != nil {
@@ -152,7 +199,15 @@ type UnreachableError struct {
 }
 
 func (e *UnreachableError) Error() string {
+	if e.untrusted() {
+		return fmt.Sprintf("the certificate of %s is not trusted: %s", e.URL, rootCause(e.Err))
+	}
 	return fmt.Sprintf("no server at %s: %s", e.URL, rootCause(e.Err))
+}
+
+func (e *UnreachableError) untrusted() bool {
+	var bad *tls.CertificateVerificationError
+	return errors.As(e.Err, &bad)
 }
 
 // Unwrap gives the cause.
@@ -160,126 +215,42 @@ func (e *UnreachableError) Unwrap() error { return e.Err }
 
 // Hint is the next step.
 func (e *UnreachableError) Hint() string {
+	if e.untrusted() {
+		return "name who signed it with send.tls.ca-file (ORDERSCTL_SEND_TLS_CA_FILE)"
+	}
 	return `start one with "ordersctl serve" or "ordersctl dev", or name yours with --to`
 }
 
 // ExitCode is that of a broker or server that is unreachable.
 func (e *UnreachableError) ExitCode() int { return 4 }
 
-// Send queues the order: to be posted at once, or behind those of its id.
+// Send queues the order: to be posted soon, or behind those of its id.
 func (h *HTTP) Send(e *Entry, p *Parcel) {
-	j := &job{body: order.Append(nil, &e.Order), parcel: p}
-	h.mu.Lock()
-	behind, busy := h.busy[p.ID]
-	if busy {
-		h.busy[p.ID] = append(behind, j)
-	} else {
-		h.busy[p.ID] = nil
-	}
-	h.mu.Unlock()
-	if !busy {
-		h.ready <- j // has room: Run has never more than a window under way
-	}
+	h.queue.add(&job{body: order.Append(nil, &e.Order), parcel: p})
 }
 
-// Flush has nothing to hurry: every order is posted as soon as it can be.
-func (h *HTTP) Flush(context.Context) {}
+// Flush posts what waits for company.
+func (h *HTTP) Flush(context.Context) { h.queue.hurry() }
 
 // Halt lets the requests end that are under way and begins no more.
-func (h *HTTP) Halt() { h.halt.Do(func() { close(h.halted) }) }
+func (h *HTTP) Halt() {
+	h.halt.Do(func() { close(h.halted) })
+	h.queue.hurry()
+}
+
+func (h *HTTP) notice(text string) {
+	if h.cfg.Notice != nil {
+		h.cfg.Notice(text)
+	}
+}
 
 // Close ends what is still under way, and the workers. It comes after Run.
 func (h *HTTP) Close() {
 	h.Halt()
 	h.cancel()
+	h.queue.close()
 	h.workers.Wait()
 	h.http.CloseIdleConnections()
-}
-
-func (h *HTTP) work() {
-	for {
-		select {
-		case j := <-h.ready:
-			j.parcel.Settle(h.deliver(j)) // before the next of its id, whose answer comes after it
-			h.nextOf(j.parcel.ID)
-		case <-h.ctx.Done():
-			return
-		}
-	}
-}
-
-// nextOf makes the next order of an id ready.
-func (h *HTTP) nextOf(id string) {
-	h.mu.Lock()
-	behind := h.busy[id]
-	if len(behind) == 0 {
-		delete(h.busy, id)
-		h.mu.Unlock()
-		return
-	}
-	h.busy[id] = behind[1:]
-	h.mu.Unlock()
-	h.ready <- behind[0]
-}
-
-// deliver posts an order until its outcome is final.
-func (h *HTTP) deliver(j *job) Result {
-	select {
-	case <-h.halted:
-		return Result{Outcome: client.NotWritten, Halted: true, Err: errors.New("not sent, the run was ended")}
-	default:
-	}
-	giveUp := time.Now().Add(h.cfg.RetryFor)
-	for pause := firstPause; ; pause = min(2*pause, maxPause) {
-		a := h.post(j)
-		wait := max(pause, a.retryAfter)
-		if !a.again || time.Now().Add(wait).After(giveUp) {
-			return a.Result
-		}
-		select {
-		case <-time.After(wait):
-		case <-h.halted:
-			return a.Result
-		}
-	}
-}
-
-// answered is a result, and whether to try again.
-type answered struct {
-	Result
-	again      bool
-	retryAfter time.Duration
-}
-
-// post makes one attempt.
-func (h *HTTP) post(j *job) answered {
-	// The transport repeats a POST by itself only where it has not written a
-	// byte of it. With an Idempotency-Key it would repeat the others too.
-	var connected atomic.Bool
-	ctx := httptrace.WithClientTrace(h.ctx, &httptrace.ClientTrace{
-		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
-	})
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, h.cfg.URL, bytes.NewReader(j.body))
-	if err != nil {
-		return answered{Result: Result{Outcome: client.NotWritten, Err: err, Fatal: true}}
-	}
-	requestID := client.NewID()
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set(headerRequestID, requestID)
-	resp, err := h.http.Do(req) //nolint:bodyclose // readAnswer closes it
-	if err != nil {
-		a := answered{Result: Result{Outcome: client.Unknown, RequestID: requestID, Err: plainError(err)}}
-		if !connected.Load() {
-			// Not a byte was on its way to the server.
-			a.Outcome, a.again = client.NotWritten, true
-		}
-		return a
-	}
-	a := readAnswer(resp)
-	if a.RequestID == "" {
-		a.RequestID = requestID
-	}
-	return a
 }
 
 // plainError leaves out the method and the URL, which are always the same.
@@ -292,6 +263,14 @@ func plainError(err error) error {
 		return errors.New("no answer in time")
 	}
 	return u.Err
+}
+
+// refusesOurCertificate tells whether the server ended the handshake over it.
+// With TLS 1.3 that comes as the answer to the first request, of which the
+// server has read nothing.
+func refusesOurCertificate(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "remote error" && strings.Contains(op.Err.Error(), "certificate")
 }
 
 // rootCause is the end of a chain: "connection refused".

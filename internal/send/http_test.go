@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -67,7 +68,7 @@ func TestHTTPKeepsTheOrderOfAnID(t *testing.T) {
 		w.WriteHeader(http.StatusAccepted)
 	})
 	src := NewReader("f", bytes.NewReader(sequences(n, 40, 0)), dec, io.Discard)
-	sum, err := Run(t.Context(), src, h, Options{Window: HTTPWindow(connections), Patience: time.Minute})
+	sum, err := Run(t.Context(), src, h, Options{Window: HTTPWindow(connections, 1), Patience: time.Minute})
 	if err != nil || sum.Acked != n {
 		t.Errorf("acked %d of %d, error %v", sum.Acked, n, err)
 	}
@@ -156,7 +157,7 @@ func TestHTTPIsEndedEarly(t *testing.T) {
 	done := make(chan Summary, 1)
 	go func() {
 		src := NewGenerated(1000, order.GeneratorOptions{})
-		sum, _ := Run(ctx, src, h, Options{Window: HTTPWindow(2), Patience: time.Minute})
+		sum, _ := Run(ctx, src, h, Options{Window: HTTPWindow(2, 1), Patience: time.Minute})
 		done <- sum
 	}()
 	receive(t, began, "a request")
@@ -170,6 +171,29 @@ func TestHTTPIsEndedEarly(t *testing.T) {
 	}
 	if sum.Resume.N != 3 {
 		t.Errorf("goes on at %s, want order 3", sum.Resume)
+	}
+}
+
+func TestEndpoints(t *testing.T) {
+	for given, want := range map[string][2]string{
+		"http://h:1":                      {"http://h:1/order", "http://h:1/orders"},
+		"http://h:1/":                     {"http://h:1/order", "http://h:1/orders"},
+		"http://h:1/order":                {"http://h:1/order", "http://h:1/orders"},
+		"http://h:1/orders":               {"http://h:1/order", "http://h:1/orders"},
+		"https://h/shop/v1/order?key=1":   {"https://h/shop/v1/order?key=1", "https://h/shop/v1/orders?key=1"},
+		"http://h:1/order/":               {"http://h:1/order/", ""},
+		"http://h:1/orders/7":             {"http://h:1/orders/7", ""},
+		"http://h:1/preorder":             {"http://h:1/preorder", ""},
+		"http://h:1/topics/orders/events": {"http://h:1/topics/orders/events", ""},
+	} {
+		u, err := url.Parse(given)
+		if err != nil {
+			t.Fatal(err)
+		}
+		one, several := Endpoints(u)
+		if diff := cmp.Diff(want, [2]string{one, several}); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", given, diff)
+		}
 	}
 }
 

@@ -1,0 +1,9 @@
+package ingest
+
+import "net"
+
+// ListenOn replaces the listener of a server that does not run yet, for tests whose connections are not sockets.
+func (s *Server) ListenOn(l net.Listener) {
+	_ = s.listener.Close() // nothing was accepted on it
+	s.listener = l
+}
