@@ -13,8 +13,8 @@ import (
 
 // fiveMinutes is the run of looks: five minutes of 5,000/s with a hiccup.
 func fiveMinutes() *Result {
-	dist := func(count uint64, max time.Duration, at ...time.Duration) *Distribution {
-		d := &Distribution{Count: count, Max: max, Mean: at[0]}
+	dist := func(count uint64, longest time.Duration, at ...time.Duration) *Distribution {
+		d := &Distribution{Count: count, Max: longest, Mean: at[0]}
 		for i, v := range at {
 			d.Percentiles = append(d.Percentiles, Percentile{shown()[i], v})
 		}
