@@ -46,7 +46,7 @@ func runBench(ctx context.Context, opts *benchOptions) error {
 		return err
 	}
 	defer files.close()
-	r := &benchRun{benchOptions: opts, setup: opts.setup(), ledger: bench.NewLedger(opts.ledgerRoom())}
+	r := &benchRun{benchOptions: opts, ledger: bench.NewLedger(opts.ledgerRoom())}
 	r.live = newBenchLive(opts.app)
 	shown := *opts.app
 	shown.Err = r.live
@@ -86,6 +86,7 @@ func (r *benchRun) prepare(ctx context.Context) error {
 	if r.source, err = bench.NewSource(o.source); err != nil {
 		return usageError("", "%w", err)
 	}
+	r.setup = o.setup()
 	if o.interest {
 		if err := r.lookIntoKafka(ctx); err != nil {
 			return o.hintVerifyNone(err)
