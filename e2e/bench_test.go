@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -43,10 +44,12 @@ type benchResult struct {
 		Where  string `json:"where"`
 		UserID string `json:"user_id"`
 	} `json:"slowest"`
-	Gaps []struct {
-		For  int64  `json:"for_ns"`
-		What string `json:"what"`
-	} `json:"gaps"`
+	Gaps []benchGap `json:"gaps"`
+}
+
+type benchGap struct {
+	For  int64  `json:"for_ns"`
+	What string `json:"what"`
 }
 
 func readBench(t *testing.T, file string) benchResult {
@@ -129,6 +132,9 @@ func TestBenchJudgesARunThroughAKilledBroker(t *testing.T) {
 		i := r.Integrity
 		if i == nil || i.Lost+i.Duplicated+i.Reordered+i.Corrupted+i.NotWrittenFound != 0 || i.Acked < 4000 {
 			t.Errorf("%s: %+v", name, i)
+		}
+		if !slices.ContainsFunc(r.Gaps, func(g benchGap) bool { return strings.Contains(g.What, "leader of partition") }) {
+			t.Errorf("%s: no gap tells of the change of leader: %+v", name, r.Gaps)
 		}
 		if i != nil && i.Acked+i.UnknownWritten+i.UnknownAbsent+r.Orders.NotWritten != r.Orders.Scheduled {
 			t.Errorf("%s: the outcomes do not sum up: %+v", name, r)

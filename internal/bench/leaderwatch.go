@@ -1,9 +1,10 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"fmt"
-	"sync"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -35,10 +36,14 @@ func (c LeaderChange) between(from, to time.Duration) bool { return c.After <= t
 
 // LeaderWatch looks once a second who leads the partitions of a topic.
 type LeaderWatch struct {
-	mu      sync.Mutex
-	changes []LeaderChange // guarded by mu
+	adm     *kadm.Client
+	topic   string
+	start   time.Time
 	end     context.CancelFunc
 	ended   chan struct{}
+	leaders map[int32]int32
+	at      time.Duration // when they were that
+	changes []LeaderChange
 }
 
 const (
@@ -50,53 +55,47 @@ const (
 // WatchLeaders looks until Close. Times count from start.
 func WatchLeaders(ctx context.Context, cl *kgo.Client, topic string, start time.Time) *LeaderWatch {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	w := &LeaderWatch{end: cancel, ended: make(chan struct{})}
+	w := &LeaderWatch{
+		adm: client.Admin(cl), topic: topic, start: start,
+		end: cancel, ended: make(chan struct{}), leaders: map[int32]int32{},
+	}
 	go func() {
 		defer close(w.ended)
-		w.watch(ctx, client.Admin(cl), topic, start)
+		for ctx.Err() == nil {
+			w.look(ctx)
+			_ = pause(ctx, leadersEvery)
+		}
 	}()
 	return w
 }
 
-func (w *LeaderWatch) watch(ctx context.Context, adm *kadm.Client, topic string, start time.Time) {
-	known, at := map[int32]int32{}, time.Since(start)
-	for ctx.Err() == nil {
-		now := time.Since(start)
-		asked, cancel := context.WithTimeout(ctx, 5*leadersEvery)
-		m, err := adm.Metadata(kadm.WithAuthorizedOps(asked), topic)
-		cancel()
-		if err == nil {
-			for id, p := range m.Topics[topic].Partitions {
-				if before, ok := known[id]; ok && before != p.Leader {
-					w.add(LeaderChange{id, before, p.Leader, at, now})
-				}
-				known[id] = p.Leader
-			}
-			at = now
-		}
-		if pause(ctx, leadersEvery) != nil {
-			return
-		}
+// look compares with the last time. A cluster that does not answer is asked
+// again at the next.
+func (w *LeaderWatch) look(ctx context.Context) {
+	now := time.Since(w.start)
+	ctx, cancel := context.WithTimeout(ctx, 5*leadersEvery)
+	defer cancel()
+	m, err := w.adm.Metadata(kadm.WithAuthorizedOps(ctx), w.topic)
+	if err != nil {
+		return
 	}
-}
-
-func (w *LeaderWatch) add(c LeaderChange) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if len(w.changes) < keptChanges {
-		w.changes = append(w.changes, c)
+	for id, p := range m.Topics[w.topic].Partitions {
+		before, known := w.leaders[id]
+		if known && before != p.Leader && len(w.changes) < keptChanges {
+			w.changes = append(w.changes, LeaderChange{id, before, p.Leader, w.at, now})
+		}
+		w.leaders[id] = p.Leader
 	}
+	w.at = now
 }
 
-// Changes are those so far.
-func (w *LeaderWatch) Changes() []LeaderChange {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return append([]LeaderChange(nil), w.changes...)
-}
-
-// Close ends the watching.
-func (w *LeaderWatch) Close() {
+// Close looks once more and gives the changes, by partition and time.
+func (w *LeaderWatch) Close(ctx context.Context) []LeaderChange {
 	w.end()
 	<-w.ended
+	w.look(ctx)
+	slices.SortStableFunc(w.changes, func(a, b LeaderChange) int {
+		return cmp.Or(cmp.Compare(a.Partition, b.Partition), cmp.Compare(a.Until, b.Until))
+	})
+	return w.changes
 }

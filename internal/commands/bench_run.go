@@ -193,7 +193,7 @@ func (r *benchRun) measure(ctx context.Context) (*bench.Result, *bench.Histogram
 		a.Measured.Generator.Notes = append(a.Measured.Generator.Notes, fmt.Sprintf("the run ended when its ledger was full, with %s orders", thousands(int64(m.EndSeq))))
 	}
 	if r.leaders != nil {
-		a.Leaders = r.leaders.Changes()
+		a.Leaders = r.leaders.Close(ctx)
 	}
 	if r.follow != nil {
 		a.Stages = r.follow.Close(ctx, m.Acked)
@@ -279,9 +279,6 @@ func (r *benchRun) tell(result *bench.Result, hist *bench.Histogram, files *benc
 
 func (r *benchRun) close() {
 	r.live.stop()
-	if r.leaders != nil {
-		r.leaders.Close()
-	}
 	if r.target != nil {
 		_ = r.target.Close() // what it reports was reported when the run ended
 	}
