@@ -205,6 +205,9 @@ func (c *collector) finish(now time.Duration) {
 	defer c.mu.Unlock()
 	c.slot(now)
 	c.closeTo(int64(now/time.Second) + 1)
+	if last := &c.series.points[len(c.series.points)-1]; now > last.At {
+		last.Width = min(last.Width, now-last.At)
+	}
 	c.gaps.closeTo(now + tick)
 }
 

@@ -36,7 +36,7 @@ func TestCollectorLeavesWarmUpOut(t *testing.T) {
 	}
 	want := []Second{
 		{At: 0, Width: time.Second, Sent: 1, Acked: 1, P50: 900 * ms, P99: 900 * ms, Max: 900 * ms, LagP50: ms, LagP99: ms, LagMax: ms},
-		{At: time.Second, Width: time.Second, Sent: 2, Acked: 1, NotWritten: 1, Unknown: 1, P50: 200 * ms, P99: 201 * ms, Max: 201 * ms, LagP50: ms, LagP99: ms, LagMax: ms},
+		{At: time.Second, Width: 300 * ms, Sent: 2, Acked: 1, NotWritten: 1, Unknown: 1, P50: 200 * ms, P99: 201 * ms, Max: 201 * ms, LagP50: ms, LagP99: ms, LagMax: ms},
 	}
 	for i := range c.series.points { // three digits
 		c.series.points[i].P50 = c.series.points[i].P50.Round(ms)

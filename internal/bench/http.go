@@ -50,7 +50,8 @@ type HTTP struct {
 	cancel context.CancelFunc
 
 	mu    sync.Mutex
-	ready []*conn // opened ahead, of no lane yet; guarded by mu
+	ready []*conn            // opened ahead, of no lane yet; guarded by mu
+	open  map[*conn]struct{} // all; guarded by mu
 }
 
 // UnreachableError says that there is no server.
@@ -158,7 +159,7 @@ func newHTTP(cfg HTTPConfig, source Source) (*HTTP, error) {
 	if limit, ok := openFiles(); ok && uint64(cfg.Connections)+filesBeside > limit {
 		return nil, &FilesError{Connections: cfg.Connections, Limit: limit}
 	}
-	h := &HTTP{cfg: cfg, source: source, addr: u.Host}
+	h := &HTTP{cfg: cfg, source: source, addr: u.Host, open: map[*conn]struct{}{}}
 	if u.Port() == "" {
 		h.addr = net.JoinHostPort(u.Hostname(), map[string]string{"http": "80", "https": "443"}[u.Scheme])
 	}
@@ -212,8 +213,8 @@ func (h *HTTP) Close() error {
 	h.cancel()
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for _, c := range h.ready {
-		_ = c.Close()
+	for c := range h.open {
+		_ = c.Close() // whoever reads from it has its error at once
 	}
 	h.ready = nil
 	return nil
@@ -227,15 +228,30 @@ func (h *HTTP) dial(ctx context.Context) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	if h.tls == nil {
-		return newConn(raw, raw), nil
+	c := newConn(raw, raw)
+	if h.tls != nil {
+		secure := tls.Client(raw, h.tls)
+		if err := secure.HandshakeContext(ctx); err != nil {
+			_ = raw.Close()
+			return nil, err
+		}
+		c = newConn(secure, raw)
 	}
-	secure := tls.Client(raw, h.tls)
-	if err := secure.HandshakeContext(ctx); err != nil {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.ctx.Err() != nil {
 		_ = raw.Close()
-		return nil, err
+		return nil, h.ctx.Err()
 	}
-	return newConn(secure, raw), nil
+	h.open[c] = struct{}{}
+	return c, nil
+}
+
+func (h *HTTP) drop(c *conn) {
+	_ = c.Close()
+	h.mu.Lock()
+	delete(h.open, c)
+	h.mu.Unlock()
 }
 
 // httpLane is one connection's side of a run, used by one goroutine.
@@ -322,7 +338,7 @@ func (l *httpLane) connect(now time.Duration) (time.Duration, error) {
 
 func (l *httpLane) disconnect() {
 	if l.conn != nil {
-		_ = l.conn.Close()
+		l.http.drop(l.conn)
 		l.conn = nil
 	}
 }

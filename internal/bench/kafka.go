@@ -81,6 +81,7 @@ type kafkaLane struct {
 	kafka   *Kafka
 	port    *Port
 	rec     *client.Recorder
+	value   []byte
 	flights sync.Pool
 }
 
@@ -96,9 +97,9 @@ type flight struct {
 func (l *kafkaLane) Send(j Job, now time.Duration) {
 	for i := range j.Orders {
 		seq := j.Seq + uint64(i)
-		o := l.kafka.source.Order(seq)
+		l.value = l.kafka.source.Append(l.value[:0], seq)
 		// Milliseconds are what ids and records are exact to.
-		r := l.rec.New(&o, client.ClientDirect, l.port.clock.start.Add(now).Truncate(time.Millisecond))
+		r := l.rec.Encoded(idOf(l.value), l.value, client.ClientDirect, l.port.clock.start.Add(now).Truncate(time.Millisecond))
 		f := l.flights.Get().(*flight) //nolint:forcetypeassert // it holds nothing else
 		f.job, f.seq, f.sent = j, seq, l.port.Now()
 		l.port.Sent(seq, f.sent)

@@ -154,8 +154,7 @@ func (r *run) newPort() *Port {
 // send runs the schedule and the lanes, and returns when all lanes have ended.
 // span is when the schedule has.
 func (r *run) send(ctx context.Context) (span time.Duration) {
-	var lanes, late sync.WaitGroup
-	over := make(chan struct{})
+	var lanes, others sync.WaitGroup
 	for i := range r.lanes {
 		lanes.Go(func() {
 			defer r.lanes[i].Close()
@@ -166,8 +165,9 @@ func (r *run) send(ctx context.Context) (span time.Duration) {
 			}
 		})
 	}
+	paced, over := make(chan struct{}), make(chan struct{})
+	others.Go(func() { r.hurry(ctx, paced, over) })
 	if r.queue != nil {
-		paced := make(chan struct{})
 		go func() { // the thread that it locks ends with it
 			defer close(paced)
 			r.pace(ctx)
@@ -175,15 +175,47 @@ func (r *run) send(ctx context.Context) (span time.Duration) {
 		<-paced
 		span = r.clock.now()
 		r.queue.close()
-		late.Go(func() { r.giveUp(ctx, over) })
-	}
-	lanes.Wait()
-	if r.queue == nil {
+		lanes.Wait()
+	} else {
+		close(paced)
+		lanes.Wait()
 		span = r.clock.now()
 	}
 	close(over)
-	late.Wait()
+	others.Wait()
 	return span
+}
+
+// hurry ends lanes that would go on for long: the waiting for connections when
+// the time of an answer has passed since the schedule ended, and when the run is
+// cut short at once; the answers then a little later.
+func (r *run) hurry(ctx context.Context, paced, over <-chan struct{}) {
+	patience := time.NewTimer(time.Hour)
+	defer patience.Stop()
+	patience.Stop()
+	for {
+		select {
+		case <-over:
+			return
+		case <-paced:
+			paced = nil
+			patience.Reset(r.Timeout)
+		case <-patience.C:
+			r.abandon()
+		case <-ctx.Done():
+			if paced != nil {
+				<-paced // what it releases to the last has to be given up too
+			}
+			r.abandon()
+			patience.Reset(cutPatience)
+			select {
+			case <-over:
+			case <-patience.C:
+				_ = r.Target.Close()
+			}
+			return
+		}
+	}
 }
 
 // pace releases orders as they come due.
@@ -269,18 +301,14 @@ func (r *run) serveQueue(lane Lane, port *Port) {
 	}
 }
 
-// giveUp ends the waiting for connections: at once when the run is cut short,
-// else when the time of an answer has passed since the schedule ended.
-func (r *run) giveUp(ctx context.Context, over <-chan struct{}) {
-	patience := time.NewTimer(r.Timeout)
-	defer patience.Stop()
-	select {
-	case <-over:
-	case <-ctx.Done():
-	case <-patience.C:
+// abandon books what no lane has taken.
+func (r *run) abandon() {
+	if r.queue == nil {
+		return
 	}
+	jobs := r.queue.abandon()
 	now := r.clock.now()
-	for _, j := range r.queue.abandon() {
+	for _, j := range jobs {
 		r.flow.taken.Add(uint64(j.Orders))
 		for i := range j.Orders {
 			// As long as it had waited by then; how long it would have, nobody knows.

@@ -205,6 +205,32 @@ func TestRunCutShortIsAResult(t *testing.T) {
 	}
 }
 
+// Nobody waits for the time-out of a dead server after Ctrl-C.
+func TestRunCutShortWhileTheServerStalls(t *testing.T) {
+	for name, plan := range map[string]Plan{
+		"open":   {Stages: []Stage{{0, 100, 100}}},
+		"closed": {Concurrency: 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := newEndpoint(t)
+			ctx, cancel := context.WithCancel(context.Background())
+			m := e.run(t, ctx, 2, Options{
+				Plan: plan, Timeout: time.Minute,
+				Began: func(start time.Time) {
+					e.stall(100*ms, 4*time.Second)(start)
+					time.AfterFunc(300*ms, cancel)
+				},
+			})
+			if !m.CutShort || m.Unknown != 2 || m.Causes["unknown cut short"] != 2 || m.Took > 3500*ms {
+				t.Errorf("cut %t after %s, %v", m.CutShort, m.Took, m.Causes)
+			}
+			if name == "open" && m.NotWritten == 0 {
+				t.Errorf("nothing was left waiting: %v", m.Causes)
+			}
+		})
+	}
+}
+
 func TestRunEndsWithAFullLedger(t *testing.T) {
 	e := newEndpoint(t)
 	for name, plan := range map[string]Plan{

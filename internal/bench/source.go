@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strconv"
@@ -18,7 +19,7 @@ type Source interface {
 	// Key is the number of the order's key. Equal numbers are equal order ids.
 	Key(seq uint64) uint64
 	Order(seq uint64) order.Order
-	// Append appends the canonical JSON of Order(seq).
+	// Append appends the canonical JSON of Order(seq), whose id needs no escape.
 	Append(dst []byte, seq uint64) []byte
 }
 
@@ -220,49 +221,61 @@ const (
 func (s *source) draw(seq, what uint64) uint64 { return mix(s.Seed, seq*draws+what) }
 
 func (s *source) Order(seq uint64) order.Order {
-	var buf [2 * maxText]byte
-	key := s.Key(seq)
-	b := s.appendID(buf[:0], key)
-	n := len(b)
-	b = s.appendUser(b, seq, s.userFill(seq, key))
-	both := string(b)
+	var buf [4 * maxText]byte
+	b := s.Append(buf[:0], seq)
+	id := idOf(b)
+	user := b[len(frameID)+len(id)+len(frameUser):]
+	user = user[:bytes.IndexByte(user, '"')]
+	n := len(id)
+	both := string(append(id[:n:n], user...))
 	return order.Order{
 		ID: both[:n], UserID: both[n:],
-		Total: s.total(seq), Status: s.status(seq), Timestamp: s.stamp(key),
+		Total: s.total(seq), Status: s.status(seq), Timestamp: time.UnixMilli(firstStamp).UTC().Add(s.age(s.Key(seq))),
 	}
 }
 
+const (
+	frameID     = `{"id":"`
+	frameUser   = `","user_id":"`
+	frameTotal  = `","total":`
+	frameStatus = `,"status":"`
+	frameStamp  = `","timestamp":"`
+	frameEnd    = `"}`
+)
+
+// idOf is the id in what Append wrote: the first string in it, without escapes.
+func idOf(encoded []byte) []byte {
+	id := encoded[len(frameID):]
+	return id[:bytes.IndexByte(id, '"')]
+}
+
+// Append writes what order.Append writes of the same order, without making the
+// strings first: no character of ours needs an escape.
 func (s *source) Append(dst []byte, seq uint64) []byte {
-	return s.append(dst, seq, s.Key(seq), -1)
-}
-
-// append writes what order.Append writes of the same order, without making the
-// strings first: no character of ours needs an escape. A negative fill stands
-// for what the size asks for.
-func (s *source) append(dst []byte, seq, key uint64, fill int) []byte {
-	if fill < 0 {
-		fill = s.userFill(seq, key)
-	}
-	dst = append(dst, `{"id":"`...)
+	start, key := len(dst), s.Key(seq)
+	dst = append(dst, frameID...)
 	dst = s.appendID(dst, key)
-	dst = append(dst, `","user_id":"`...)
-	dst = s.appendUser(dst, seq, fill)
-	dst = append(dst, `","total":`...)
+	dst = append(dst, frameUser...)
+	dst = append(dst, s.prefix...)
+	user := len(dst)
+	dst = appendPadded(dst, seq)
+	dst = append(dst, frameTotal...)
 	dst = s.total(seq).Append(dst)
-	dst = append(dst, `,"status":"`...)
+	dst = append(dst, frameStatus...)
 	dst = append(dst, s.status(seq)...)
-	dst = append(dst, `","timestamp":"`...)
-	dst = s.stamp(key).AppendFormat(dst, time.RFC3339Nano)
-	return append(dst, `"}`...)
+	dst = append(dst, frameStamp...)
+	dst = appendStamp(dst, s.age(key))
+	dst = append(dst, frameEnd...)
+	if missing := int(s.Size) - (len(dst) - start); missing > 0 {
+		dst = append(dst, zeros[:missing]...)
+		copy(dst[user+missing:], dst[user:])
+		copy(dst[user:], zeros[:missing])
+	}
+	return dst
 }
 
-func (s *source) userFill(seq, key uint64) int {
-	if s.Size == 0 {
-		return 0
-	}
-	var buf [4 * maxText]byte
-	return int(s.Size) - len(s.append(buf[:0], seq, key, 0))
-}
+// zeros fills the longest user id.
+const zeros = "00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000"
 
 // appendID writes b-<run>-k<key>, and what fills it: not zeros, which a codec
 // would take out again.
@@ -286,13 +299,10 @@ func (s *source) appendID(dst []byte, key uint64) []byte {
 	return dst
 }
 
-func (s *source) appendUser(dst []byte, seq uint64, fill int) []byte {
-	dst = append(dst, s.prefix...)
+func appendPadded(dst []byte, seq uint64) []byte {
 	var buf [20]byte
 	digits := strconv.AppendUint(buf[:0], seq, 10)
-	for range max(seqDigits-len(digits), 0) + fill {
-		dst = append(dst, '0')
-	}
+	dst = append(dst, zeros[:max(seqDigits-len(digits), 0)]...)
 	return append(dst, digits...)
 }
 
@@ -320,10 +330,34 @@ func (s *source) status(seq uint64) string {
 	return s.statuses[0].Name
 }
 
-// stamp is the same for all events of an order: when it was made.
-func (s *source) stamp(key uint64) time.Time {
-	const month = 30 * 24 * 3600 * 1000
-	return time.UnixMilli(1_727_740_800_000 + int64(below(mix(s.Seed, ^key), month))).UTC() // from 2024-10-01
+// firstStamp is where the orders' times begin, in Unix milliseconds:
+// 2024-10-01. They stay in its month, so that they are quickly written.
+const firstStamp = 1_727_740_800_000
+
+// age is the same for all events of an order: how long after firstStamp it was made.
+func (s *source) age(key uint64) time.Duration {
+	const days = 30
+	return time.Duration(below(mix(s.Seed, ^key), days*24*3600*1000)) * time.Millisecond
+}
+
+func appendStamp(dst []byte, age time.Duration) []byte {
+	const day = 24 * time.Hour
+	two := func(n time.Duration) { dst = append(dst, byte('0'+n/10), byte('0'+n%10)) }
+	dst = append(dst, "2024-10-"...)
+	two(1 + age/day)
+	dst = append(dst, 'T')
+	two(age % day / time.Hour)
+	dst = append(dst, ':')
+	two(age % time.Hour / time.Minute)
+	dst = append(dst, ':')
+	two(age % time.Minute / time.Second)
+	if ms := age % time.Second / time.Millisecond; ms > 0 {
+		dst = append(dst, '.', byte('0'+ms/100), byte('0'+ms/10%10), byte('0'+ms%10))
+		for dst[len(dst)-1] == '0' {
+			dst = dst[:len(dst)-1]
+		}
+	}
+	return append(dst, 'Z')
 }
 
 // ParseUserID reads what stands in an order of ours: b-<run>-<seq>.

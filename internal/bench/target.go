@@ -14,7 +14,8 @@ type Target interface {
 	Lane(i int, p *Port) Lane
 	// Answers tells whether Send returns only when all outcomes are known.
 	Answers() bool
-	// Close ends what is under way: it is reported before Close returns.
+	// Close ends what is under way, which is reported soon after. It may be
+	// called while lanes send, and again.
 	Close() error
 }
 
