@@ -74,26 +74,15 @@ type chunk [chunkSize]entry
 
 // entry is three words. Times are nanoseconds since the start of the run.
 type entry struct {
-	sent     atomic.Uint64 // sent << 8 | found << 4 | state; 56 bits are two years
+	sent     atomic.Uint64 // sent << 8 | state; 56 bits are two years
 	answered atomic.Uint64
 	place    atomic.Uint64 // (partition + 1) << 48 | offset; 0 where no place was told
 }
 
 const (
 	stateBits  = 0x0f
-	foundBits  = 0x30
-	foundShift = 4
 	sentShift  = 8
 	placeShift = 48
-)
-
-// found is what the log had of an order.
-type found uint8
-
-const (
-	foundNot     found = iota
-	foundDamaged       // only with other content than was sent
-	foundIntact
 )
 
 // Entry is one order's line in the ledger.
@@ -175,31 +164,6 @@ func (e *entry) read() Entry {
 		out.Offset = int64(place & (1<<placeShift - 1))
 	}
 	return out
-}
-
-// find books that the log has the order and gives what was booked before.
-// Intact outranks damaged.
-func (e *entry) find(as found) (before found) {
-	for {
-		word := e.sent.Load()
-		before = found(word & foundBits >> foundShift)
-		if before >= as || e.sent.CompareAndSwap(word, word&^foundBits|uint64(as)<<foundShift) {
-			return before
-		}
-	}
-}
-
-func (e *entry) found() found { return found(e.sent.Load() & foundBits >> foundShift) }
-
-// forget takes back what find booked, for another reading of the log.
-func (l *Ledger) forget() {
-	for i := range l.chunks {
-		if c := l.chunks[i].Load(); c != nil {
-			for k := range c {
-				c[k].sent.And(^uint64(foundBits))
-			}
-		}
-	}
 }
 
 // look gives the entry where there is one.
