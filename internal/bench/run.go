@@ -186,9 +186,10 @@ func (r *run) send(ctx context.Context) (span time.Duration) {
 	return span
 }
 
-// hurry ends lanes that would go on for long: the waiting for connections when
-// the time of an answer has passed since the schedule ended, and when the run is
-// cut short at once; the answers then a little later.
+// hurry ends lanes that would go on for long. When the time of an answer has
+// passed since the schedule ended nothing waits for a connection any more; a run
+// that is cut short ends for good a little later, so that a server in good
+// health can answer what was due.
 func (r *run) hurry(ctx context.Context, paced, over <-chan struct{}) {
 	patience := time.NewTimer(time.Hour)
 	defer patience.Stop()
@@ -206,11 +207,11 @@ func (r *run) hurry(ctx context.Context, paced, over <-chan struct{}) {
 			if paced != nil {
 				<-paced // what it releases to the last has to be given up too
 			}
-			r.abandon()
 			patience.Reset(cutPatience)
 			select {
 			case <-over:
 			case <-patience.C:
+				r.abandon()
 				_ = r.Target.Close()
 			}
 			return
@@ -342,8 +343,8 @@ func (r *run) linger(ctx context.Context) {
 	await(r.flow, 0, ctx.Done())
 }
 
-// cutPatience is what the acknowledgements of an interrupted run get. Nobody
-// wants to wait long after Ctrl-C, and without them more would be unknown.
+// cutPatience is what the last orders of an interrupted run get. Nobody wants to
+// wait long after Ctrl-C, and without it more would be unknown.
 const cutPatience = 2 * time.Second
 
 func (r *run) measured(span time.Duration, cut bool, cause error) Measured {
