@@ -5,8 +5,10 @@ package e2e
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -95,9 +97,10 @@ func TestBenchFindsNothingWhereNothingIsWrong(t *testing.T) {
 // log, and a gap tells of the change.
 func TestBenchJudgesARunThroughAKilledBroker(t *testing.T) {
 	k := kafka.Start(t, kafka.Options{Brokers: 3})
-	run(t, k.Bootstrap(), "topic", "create", "orders", "-c", "min.insync.replicas=2")
+	run(t, k.Bootstrap(), "topic", "create", "orders", "--replicas", "3", "-c", "min.insync.replicas=2")
 	s := serve(t, k.Bootstrap())
-	for name, to := range map[string]string{"over HTTP": s.url, "to Kafka": "kafka"} {
+	for i, way := range []struct{ name, to string }{{"over HTTP", s.url}, {"to Kafka", "kafka"}} {
+		name, to, victim := way.name, way.to, i+1
 		file := filepath.Join(t.TempDir(), "run.json")
 		var out, talk log
 		cmd := command(context.WithoutCancel(t.Context()), t, k.Bootstrap(), "bench", "--to", to, "-c", "64", "-d", "0", "--key-dist", "zipf", "--json", file)
@@ -112,10 +115,14 @@ func TestBenchJudgesARunThroughAKilledBroker(t *testing.T) {
 		}
 		eventually(t, name+": orders are written", some(2000))
 		so := written(t, k.Bootstrap(), "orders") - before
-		if err := k.Kill(1); err != nil {
+		if err := k.Kill(victim); err != nil {
 			t.Fatal(err)
 		}
-		if err := k.Restart(t.Context(), 1); err != nil {
+		eventually(t, name+": others lead", func() bool {
+			out, _, code := try(t, k.Bootstrap(), "", "topic", "describe", "orders", "-o", "json")
+			return code == 0 && !strings.Contains(out, fmt.Sprintf("\"leader\": %d,", victim))
+		})
+		if err := k.Restart(t.Context(), victim); err != nil {
 			t.Fatal(err)
 		}
 		eventually(t, name+": orders are written again", some(so+2000))
@@ -131,6 +138,9 @@ func TestBenchJudgesARunThroughAKilledBroker(t *testing.T) {
 		i := r.Integrity
 		if i == nil || i.Lost+i.Duplicated+i.Reordered+i.Corrupted+i.NotWrittenFound != 0 || i.Acked < 4000 {
 			t.Errorf("%s: %+v", name, i)
+		}
+		if !slices.ContainsFunc(r.Gaps, func(g benchGap) bool { return strings.Contains(g.What, "leader of partition") }) {
+			t.Errorf("%s: no gap tells of the change of leader: %+v", name, r.Gaps)
 		}
 		if i != nil && i.Acked+i.UnknownWritten+i.UnknownAbsent+r.Orders.NotWritten != r.Orders.Scheduled {
 			t.Errorf("%s: the outcomes do not sum up: %+v", name, r)
