@@ -59,10 +59,10 @@ func TestGoodputUnderOverload(t *testing.T) {
 		fmt.Fprintf(&curve, "\n| %g | %.0f | %.0f | %.0f | %.0f | %.0f | %.1f | %d | %.0f |", times, float64(len(samples)+load.skipped)/took.Seconds(),
 			last, float64(len(refused))/took.Seconds(), ms(quantile(taken, 0.5, sample.answerTime)), ms(quantile(taken, 0.99, sample.answerTime)),
 			ms(quick), load.skipped, watch.peak(from, time.Now()))
-		if quick > 100*time.Millisecond {
+		if quick > 250*time.Millisecond { // far above what it takes, far below a queue's wait on two busy cores
 			t.Errorf("at %g times the capacity p99 of a refusal is %s", times, quick)
 		}
-		if load.skipped > len(samples)/100 {
+		if load.skipped > len(samples)/10 {
 			t.Errorf("at %g times the capacity %d orders were not offered, %d were: the generator could not keep up", times, load.skipped, len(samples))
 		}
 		all = append(all, samples...)

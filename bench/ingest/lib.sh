@@ -129,7 +129,7 @@ check() {
 # metric TARGET NAME LABEL: the sum over all series of the name with that label
 metric() {
   curl -s "http://${admin[$1]}/metrics" |
-    awk -v name="^$2\\{" -v label="$3" '$0 ~ name && index($0, label) { n += $NF } END { printf "%d", n }'
+    awk -v name="^$2[{]" -v label="$3" '$0 ~ name && index($0, label) { n += $NF } END { printf "%d", n }'
 }
 
 complain() { echo "$*" | tee -a "$dir/complaints" >&2; }

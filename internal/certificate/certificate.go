@@ -27,20 +27,33 @@ type pair struct {
 }
 
 // Open reads a certificate and its key, both PEM; setting is the name that
-// errors and the log call them by.
+// errors and the log call them by. One that has expired is warned of each time
+// that it is read, and used: what refuses it is the other side's clock.
 func Open(setting, certFile, keyFile string, log *slog.Logger) (*Pair, error) {
-	files, err := reload.Open(setting, []string{certFile, keyFile}, log, parsePair)
+	files, err := reload.Open(setting, []string{certFile, keyFile}, log, func(contents [][]byte) (pair, error) {
+		for i, file := range []string{certFile, keyFile} {
+			if err := whole(contents[i]); err != nil {
+				return pair{}, fmt.Errorf("%q: %w", file, err)
+			}
+		}
+		p, err := parsePair(contents[0], contents[1])
+		if err != nil {
+			return pair{}, fmt.Errorf("%q and %q: %w", certFile, keyFile, err)
+		}
+		warnOfEnd(log, setting, certFile, p.notAfter)
+		return p, nil
+	})
 	if err != nil {
 		return nil, err
 	}
 	return &Pair{files}, nil
 }
 
-func parsePair(contents [][]byte) (pair, error) {
+func parsePair(cert, key []byte) (pair, error) {
 	// It also makes sure that the key is the certificate's: one file of two that
 	// was replaced is not taken.
-	c, err := tls.X509KeyPair(contents[0], contents[1])
-	if err = errors.Join(err, whole(contents[0])); err != nil {
+	c, err := tls.X509KeyPair(cert, key)
+	if err != nil {
 		return pair{}, err
 	}
 	p := pair{certificate: &c}
@@ -76,7 +89,14 @@ type authorities struct {
 // OpenAuthorities reads certificates, PEM, of which one or more may be in the
 // file; setting is the name that errors and the log call it by.
 func OpenAuthorities(setting, file string, log *slog.Logger) (*Authorities, error) {
-	files, err := reload.Open(setting, []string{file}, log, parseAuthorities)
+	files, err := reload.Open(setting, []string{file}, log, func(contents [][]byte) (authorities, error) {
+		a, err := parseAuthorities(contents[0])
+		if err != nil {
+			return authorities{}, fmt.Errorf("%q: %w", file, err)
+		}
+		warnOfEnd(log, setting, file, a.notAfter)
+		return a, nil
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -85,12 +105,12 @@ func OpenAuthorities(setting, file string, log *slog.Logger) (*Authorities, erro
 
 // parseAuthorities refuses the whole file where one certificate in it is
 // broken: half a file would lock out those whom the other half speaks for.
-func parseAuthorities(contents [][]byte) (authorities, error) {
+func parseAuthorities(content []byte) (authorities, error) {
 	a := authorities{pool: x509.NewCertPool()}
-	if err := whole(contents[0]); err != nil {
+	if err := whole(content); err != nil {
 		return authorities{}, err
 	}
-	for rest := contents[0]; ; {
+	for rest := content; ; {
 		var block *pem.Block
 		if block, rest = pem.Decode(rest); block == nil {
 			break
@@ -121,13 +141,23 @@ func (a *Authorities) NotAfter() time.Time { return a.files.Current().notAfter }
 // Look looks whether the file has changed.
 func (a *Authorities) Look() { a.files.Look() }
 
-// whole refuses a file that ends within a block, which pem.Decode leaves out
-// without a word.
+// whole refuses a file with a block that is cut off or can't be decoded:
+// pem.Decode leaves it out without a word.
 func whole(content []byte) error {
-	if bytes.Count(content, []byte("-----BEGIN ")) != bytes.Count(content, []byte("-----END ")) {
-		return errors.New("a PEM block in it is cut off")
+	blocks := 0
+	for block, rest := pem.Decode(content); block != nil; block, rest = pem.Decode(rest) {
+		blocks++
+	}
+	if bytes.Count(content, []byte("-----BEGIN ")) != blocks || bytes.Count(content, []byte("-----END ")) != blocks {
+		return errors.New("a PEM block in it is cut off or broken")
 	}
 	return nil
+}
+
+func warnOfEnd(log *slog.Logger, setting, file string, notAfter time.Time) {
+	if time.Now().After(notAfter) {
+		log.Warn("a certificate has expired: whoever is shown it will refuse it", "setting", setting, "file", file, "not_after", notAfter.UTC().Format(time.RFC3339))
+	}
 }
 
 func earlier(a, b time.Time) time.Time {

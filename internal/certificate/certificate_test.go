@@ -38,6 +38,14 @@ func selfSigned(t *testing.T, name string, notAfter time.Time) (cert, key []byte
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})
 }
 
+// broken is a certificate with a character that base64 has not.
+func broken(notAfter time.Time, t *testing.T) []byte {
+	t.Helper()
+	cert, _ := selfSigned(t, "broken", notAfter)
+	cert[len(cert)/2] = '!'
+	return cert
+}
+
 // put leaves a file that was written long ago.
 func put(t *testing.T, path string, content []byte) {
 	t.Helper()
@@ -92,6 +100,8 @@ func TestAPairIsReplacedWhenBothFilesAre(t *testing.T) {
 	is("two", soon)
 	put(t, certFile, append(cert, chain[:len(chain)/2]...))
 	is("two", soon)
+	put(t, certFile, append(cert, broken(later, t)...))
+	is("two", soon)
 }
 
 func TestAuthoritiesAreReplaced(t *testing.T) {
@@ -113,13 +123,15 @@ func TestAuthoritiesAreReplaced(t *testing.T) {
 	if both.Equal(first) || !authorities.NotAfter().Equal(soon) {
 		t.Errorf("the second was not taken: to %s", authorities.NotAfter())
 	}
-	for name, broken := range map[string][]byte{
+	for name, content := range map[string][]byte{
 		"nothing":                       nil,
 		"something else":                []byte("hello"),
 		"a certificate and half of one": append(one, two[:len(two)/2]...),
+		"a certificate and one spoilt":  append(one, broken(soon, t)...),
+		"a certificate without its top": append(one, two[30:]...),
 		"one that is none":              append(one, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("x")})...),
 	} {
-		put(t, file, broken)
+		put(t, file, content)
 		authorities.Look()
 		if !authorities.Fresh().Equal(both) {
 			t.Errorf("%s was taken", name)
@@ -129,12 +141,70 @@ func TestAuthoritiesAreReplaced(t *testing.T) {
 
 func TestWhatCantBeUsedAtTheStartIsAnError(t *testing.T) {
 	dir := t.TempDir()
-	none := filepath.Join(dir, "none")
-	if _, err := certificate.Open("serve.tls.cert-file", none, none, nil); err == nil || !strings.Contains(err.Error(), "serve.tls.cert-file") {
+	file := func(name string, content []byte) string {
+		path := filepath.Join(dir, name)
+		put(t, path, content)
+		return path
+	}
+	cert, key := selfSigned(t, "one", soon)
+	certFile, keyFile := file("tls.crt", cert), file("tls.key", key)
+	half, text, none := file("half", cert[:len(cert)/2]), file("text", []byte("hello")), filepath.Join(dir, "none")
+	for name, c := range map[string]struct {
+		cert, key string
+		want      string
+	}{
+		"files that are not there":   {none, none, "none: no such file"},
+		"half a certificate":         {half, keyFile, `half": a PEM block in it is cut off or broken`},
+		"half a key":                 {certFile, file("halfkey", key[:len(key)/2]), `halfkey": a PEM block in it is cut off or broken`},
+		"something else":             {text, keyFile, `text" and "`},
+		"no key where it has to be":  {certFile, certFile, `tls.crt" and "`},
+		"the key of another, or two": {certFile, file("other.key", second(selfSigned(t, "two", soon))), "private key"},
+	} {
+		_, err := certificate.Open("serve.tls.cert-file", c.cert, c.key, nil)
+		if err == nil || !strings.Contains(err.Error(), "read serve.tls.cert-file: ") || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := certificate.OpenAuthorities("kafka.tls.ca-file", text, nil); err == nil || !strings.Contains(err.Error(), `text": no PEM certificate`) {
 		t.Errorf("got %v", err)
 	}
-	put(t, filepath.Join(dir, "ca"), []byte("hello"))
-	if _, err := certificate.OpenAuthorities("kafka.tls.ca-file", filepath.Join(dir, "ca"), nil); err == nil || !strings.Contains(err.Error(), "no PEM certificate") {
-		t.Errorf("got %v", err)
+}
+
+func second(_, b []byte) []byte { return b }
+
+func TestACertificateThatHasExpiredIsWarnedOf(t *testing.T) {
+	dir := t.TempDir()
+	certFile, keyFile := filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
+	write := func(notAfter time.Time) {
+		cert, key := selfSigned(t, "one", notAfter)
+		put(t, certFile, cert)
+		put(t, keyFile, key)
 	}
+	var log bytes.Buffer
+	logger := slog.New(slog.NewTextHandler(&log, nil))
+	warned := func(want int, what string) {
+		t.Helper()
+		if got := strings.Count(log.String(), `level=WARN msg="a certificate has expired`); got != want {
+			t.Errorf("%s: warned %d times, want %d:\n%s", what, got, want, &log)
+		}
+	}
+	ago := time.Now().Add(-time.Hour)
+	write(ago)
+	pair, err := certificate.Open("serve.tls.cert-file", certFile, keyFile, logger)
+	if err != nil {
+		t.Fatal(err)
+	}
+	warned(1, "at the start")
+	pair.Look()
+	warned(1, "unchanged")
+	write(time.Now().Add(time.Hour))
+	pair.Look()
+	warned(1, "renewed")
+	write(ago)
+	pair.Look()
+	warned(2, "replaced by an expired one")
+	if _, err := certificate.OpenAuthorities("serve.tls.client-ca-file", certFile, logger); err != nil {
+		t.Fatal(err)
+	}
+	warned(3, "an authority")
 }

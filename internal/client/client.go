@@ -113,6 +113,7 @@ func construct(cfg Config, log slogger, opts []kgo.Opt) (*kgo.Client, error) {
 		kgo.ProducerLinger(cfg.Linger),
 		kgo.ProducerBatchCompression(codecs...),
 		kgo.RecordPartitioner(partitioner),
+		kgo.WithHooks(new(witness)), // for OutcomeOf
 	}
 	if cfg.SASL.Mechanism != "" {
 		base = append(base, kgo.SASL(cfg.SASL.mechanism()))

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -100,6 +102,28 @@ func TestTheRestGoesWhereTheBeginningWent(t *testing.T) {
 	const want = "ordersctl send --dry-run=true --rate 5k/s --rejects 'bad lines.2' --topic my-orders -"
 	if got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+// full is a disk without room.
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, &goneError{syscall.EPIPE} }
+
+func TestAKeyThatNobodyHasSeenIsTold(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "keys")
+	err := runServeKey(&App{IO: IO{Out: full{}, Err: io.Discard}}, "shop", file)
+	if err == nil || exitCode(t.Context(), err) != exitFailed {
+		t.Fatalf("got %v", err)
+	}
+	line, readErr := os.ReadFile(file)
+	if readErr != nil {
+		t.Fatal(readErr)
+	}
+	var out bytes.Buffer
+	printError(&out, err)
+	if want := "hint: delete its line from " + file + ": it begins with " + string(line[:len("shop:")+8]) + "\n"; !strings.Contains(out.String(), want) {
+		t.Errorf("got %q, want %q", out.String(), want)
 	}
 }
 

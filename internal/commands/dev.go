@@ -53,6 +53,9 @@ demos: one broker, no replication, loopback only. Production is Apache Kafka.`,
 	addServeFlags(cmd.Flags())
 	def := config.Default()
 	fs := cmd.Flags()
+	for name, listen := range map[string]string{"listen": def.Serve.Listen, "admin-listen": def.Admin.Listen} {
+		fs.Lookup(name).DefValue = "localhost" + listen // what is shown: dev adds the host where there is none
+	}
 	fs.String("data-dir", def.Dev.DataDir, "where the orders are kept (default the user's data folder)")
 	bind(fs, "data-dir", "dev.data-dir")
 	fs.String("kafka-listen", def.Dev.KafkaListen, "loopback address of the embedded broker")

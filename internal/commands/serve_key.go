@@ -1,6 +1,7 @@
 package commands
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"path/filepath"
 
@@ -45,7 +46,11 @@ func runServeKey(app *App, name, file string) error {
 		return err
 	}
 	if _, err := fmt.Fprintln(app.Out, key); err != nil {
-		return err
+		// Also where the reader of a pipe has gone, which is no fault elsewhere:
+		// nobody has this key.
+		sum := sha256.Sum256([]byte(key))
+		return failed(fmt.Sprintf("delete its line from %s: it begins with %s:%x", filepath.Clean(file), name, sum[:4]),
+			"print the key of %q, which is lost: %s", name, err)
 	}
 	app.say("the key of %q is above, this once; its SHA-256 is the last line of %s", name, filepath.Clean(file))
 	app.say("clients send it as      Authorization: Bearer KEY")

@@ -106,6 +106,9 @@ func runOn(ctx context.Context, opts Options, addr string, ready func(Info)) err
 	serve.Listen = local(serve.Listen)
 	serve.DrainDelay = 0 // no load balancer stands before a laptop
 	// What guards production would only keep the laptop's own commands out.
+	if serve.TLS != (ingest.TLS{}) || serve.APIKeysFile != "" {
+		opts.Log.Warn("dev takes no account of serve.tls and serve.api-keys-file: it speaks plain HTTP and asks for no key", "listen", serve.Listen)
+	}
 	serve.TLS, serve.APIKeysFile = ingest.TLS{}, ""
 	edge, err := ingest.New(ctx, ingest.Options{
 		Config: serve, Kafka: opts.Kafka, Topic: opts.Topic, NewTopic: opts.NewTopic,

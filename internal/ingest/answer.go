@@ -35,14 +35,14 @@ type problem struct {
 	RequestID string         `json:"request_id"`
 	EventID   string         `json:"event_id,omitempty"`
 	Errors    order.Faults   `json:"errors,omitempty"`
-	*Tally
+
+	tally *tally // of POST /orders; its members come last
 }
 
-// Tally is what became of the orders of one POST /orders.
-type Tally struct {
-	Accepted int             `json:"accepted"`
-	Refused  int             `json:"refused"`
-	Results  json.RawMessage `json:"results"` // one an order, in the request's order
+// tally is what became of the orders of one POST /orders.
+type tally struct {
+	accepted, refused int
+	results           []byte // a JSON array: one an order, in the request's order
 }
 
 func (p *problem) reason() string {
@@ -108,9 +108,10 @@ func appendOffset(b []byte, partition int32, offset int64) []byte {
 
 func (a *answer) write(ctx *fasthttp.RequestCtx, requestID string) {
 	h := &ctx.Response.Header
-	h.Set(headerRequestID, requestID)
-	h.Set(fasthttp.HeaderXContentTypeOptions, nosniff)
-	h.Set(fasthttp.HeaderCacheControl, noStore)
+	// Their names are canonical as they stand; Set would work on each byte of them.
+	h.SetCanonical([]byte(headerRequestID), []byte(requestID))
+	h.SetCanonical([]byte(fasthttp.HeaderXContentTypeOptions), []byte(nosniff))
+	h.SetCanonical([]byte(fasthttp.HeaderCacheControl), []byte(noStore))
 	ctx.SetStatusCode(a.code)
 	if a.allow != "" {
 		h.Set(fasthttp.HeaderAllow, a.allow)
@@ -126,7 +127,7 @@ func (a *answer) write(ctx *fasthttp.RequestCtx, requestID string) {
 	}
 	if a.problem == nil {
 		ctx.SetContentType("application/json")
-		ctx.SetBody(a.body)
+		ctx.Response.SetBodyRaw(a.body) // nobody else has it
 		return
 	}
 	a.problem.RequestID, a.problem.EventID = requestID, a.eventID
@@ -136,6 +137,9 @@ func (a *answer) write(ctx *fasthttp.RequestCtx, requestID string) {
 		// still tells the client.
 		body = []byte(`{}`)
 	}
+	if t := a.problem.tally; t != nil && err == nil {
+		body = t.append(append(body[:len(body)-1], ','))
+	}
 	ctx.SetContentType("application/problem+json")
-	ctx.SetBody(append(body, '\n'))
+	ctx.Response.SetBodyRaw(append(body, '\n'))
 }

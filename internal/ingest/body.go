@@ -19,27 +19,20 @@ import (
 // unpacked: ten thousand usual orders and a half.
 const maxOrdersBody = 8 * unit.MiB
 
-// maxUnpacked bounds what the bodies of POST /orders take in all, unpacked, while
-// they are answered: without it a few MiB, packed well, become many GiB.
-const maxUnpacked = 256 * unit.MiB
-
-// maxBodyOf is the limit of a route.
-func (s *Server) maxBodyOf(uri []byte) unit.Size {
-	path, _, _ := bytes.Cut(uri, []byte("?"))
-	if string(path) == routeOrders {
+// maxBodyOf is how large the body may be: many orders only where they are
+// taken.
+func (s *Server) maxBodyOf(h *fasthttp.RequestHeader) unit.Size {
+	if uri := h.RequestURI(); h.IsPost() && bytes.HasSuffix(pathOf(uri), []byte(routeOrders)) {
 		return maxOrdersBody
 	}
 	return s.opts.MaxBody
 }
 
-// hold keeps room for the body of a POST /orders that is packed or not; false
-// where there is none. The size is that of the largest until it is known.
-func (s *Server) hold(size int64) bool {
-	if s.unpacked.Add(size) <= int64(maxUnpacked) {
-		return true
-	}
-	s.unpacked.Add(-size)
-	return false
+// pathOf is the URI without its query. In absolute form it has the host before
+// the path.
+func pathOf(uri []byte) []byte {
+	path, _, _ := bytes.Cut(uri, []byte("?"))
+	return path
 }
 
 // readBody gives the body, unpacked where it is packed. It is the request's

@@ -3,7 +3,10 @@
 package ingest
 
 import (
+	"errors"
+	"io/fs"
 	"math"
+	"os"
 	"syscall"
 )
 
@@ -15,4 +18,24 @@ func fileLimit() (n int, known bool) {
 		return 0, false
 	}
 	return int(limit.Cur), true
+}
+
+// exposed tells whether the file's mode lets everybody on this machine do one
+// of these things with it.
+func exposed(file string, to fs.FileMode) (fs.FileMode, bool) {
+	info, err := os.Stat(file)
+	if err != nil {
+		return 0, false // whoever reads it says so
+	}
+	return info.Mode(), info.Mode()&to != 0
+}
+
+// syncFolder returns when the names of the files in it are on the disk.
+func syncFolder(path string) (err error) {
+	folder, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, folder.Close()) }()
+	return folder.Sync()
 }

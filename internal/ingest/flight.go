@@ -37,7 +37,9 @@ type attempt struct {
 	eventID string
 	reply   *reply // what its Idempotency-Key stands for, nil without one
 	claimed atomic.Bool
-	err     error // the promise's; read only by who found it claimed
+	// The promise's; read only by who found it claimed.
+	err     error
+	outcome client.Outcome
 }
 
 // newFlight has room for n attempts.
@@ -107,7 +109,7 @@ func (s *Server) admit(f *flight) (answer, bool) {
 		s.release(n, size)
 		return s.busy(rejectedInFlight, "too many orders are waiting for Kafka"), false
 	}
-	if !s.breaker.allow(f.start, records == n) {
+	if !s.breaker.allow(f.start) {
 		s.release(n, size)
 		s.metrics.reject(rejectedBreaker)
 		a := refuse(fasthttp.StatusInternalServerError, client.NotWritten, "Kafka has acknowledged nothing for a while: the order was not tried")
@@ -121,7 +123,9 @@ func (s *Server) admit(f *flight) (answer, bool) {
 func sizeOf(r *kgo.Record) int64 { return int64(len(r.Key) + len(r.Value)) }
 
 func (s *Server) release(n, size int64) {
-	s.records.Add(-n)
+	if s.records.Add(-n) == 0 {
+		s.breaker.idle()
+	}
 	s.bytes.Add(-size)
 }
 
@@ -143,7 +147,7 @@ func (s *Server) await(f *flight) (landed bool) {
 // settle is the promise: it comes once for each record, in time or late.
 func (s *Server) settle(f *flight, a *attempt, err error) {
 	now := time.Now()
-	outcome := client.OutcomeOf(err)
+	outcome := client.OutcomeOf(s.kafka, a.record, err)
 	s.metrics.outcome(outcome)
 	if err == nil {
 		s.metrics.acked(now.Sub(f.start))
@@ -155,7 +159,7 @@ func (s *Server) settle(f *flight, a *attempt, err error) {
 	if a.reply != nil { // before anyone is answered, who may ask again at once
 		s.replies.settle(a.reply, outcome, r.Partition, r.Offset, now)
 	}
-	a.err = err
+	a.err, a.outcome = err, outcome
 	heard := a.claimed.CompareAndSwap(false, true)
 	if !heard && s.opts.Ack == AckDelivered {
 		s.metrics.late.Inc() // the answer was "unknown", by the timer
@@ -205,11 +209,10 @@ func (s *Server) resultOf(a *attempt) result {
 	if s.opts.Ack == AckEnqueued {
 		return result{code: fasthttp.StatusAccepted, outcome: outcomeEnqueued}
 	}
-	err := a.err
+	err, outcome := a.err, a.outcome
 	if err == nil {
 		return result{code: fasthttp.StatusAccepted, outcome: client.Acked}
 	}
-	outcome := client.OutcomeOf(err)
 	if errors.Is(err, kgo.ErrMaxBuffered) {
 		return result{code: fasthttp.StatusServiceUnavailable, outcome: outcome, detail: "too many orders are waiting for Kafka"}
 	}

@@ -152,6 +152,7 @@ func requests() []string {
 		valid + "\r\n" + valid,
 		valid + "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
 		"HEAD /order HTTP/1.1\r\nHost: a\r\n\r\n" + valid,
+		"GET /openapi.json HTTP/1.1\r\nHost: a\r\n\r\nHEAD /openapi.json HTTP/1.1\r\nHost: a\r\n\r\n" + valid,
 		"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n" + valid,
 		"CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n",
 		"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",

@@ -169,6 +169,70 @@ func TestAKeyIsRotatedWithoutARestart(t *testing.T) {
 	}
 }
 
+func TestTheLastKeyCanBeTakenBack(t *testing.T) {
+	line := keyLine("shop", "one")
+	change, file := withKeys(t, line)
+	e := start(t, change)
+	code := func() int { return e.ask("POST", "/order", "Bearer one", body("a")).code }
+	told := func(what string) func() bool {
+		before := strings.Count(e.log.String(), what)
+		return func() bool { return strings.Count(e.log.String(), what) > before }
+	}
+	for name, content := range map[string]string{
+		"an empty file":          "",
+		"a comment":              "# " + line,
+		"a key that has expired": strings.TrimSpace(line) + ":2001-01-01",
+	} {
+		said := told(`level=ERROR msg="no API key is in force`)
+		replace(t, file, []byte(content))
+		eventually(t, name+" opens nothing", func() bool { return code() == 401 && said() })
+		replace(t, file, []byte(line))
+		eventually(t, "the key works again", func() bool { return code() == 202 })
+	}
+	// A file that is gone may be a mount that is: it takes no key back.
+	said := told("going on with what it held before")
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the file that is gone is told", said)
+	if got := code(); got != 202 {
+		t.Errorf("without the file: %d", got)
+	}
+}
+
+func TestALookThatHangsDoesNotHoldUpTheEnd(t *testing.T) {
+	begun, never := make(chan struct{}, 1), make(chan struct{})
+	defer close(never)
+	e := startWith(t, nil, func(s *ingest.Server) {
+		s.AlsoLook(func() {
+			select {
+			case begun <- struct{}{}:
+			default:
+			}
+			<-never
+		})
+	})
+	<-begun
+	e.stop()
+	select {
+	case err := <-e.done:
+		if err != nil {
+			t.Error(err)
+		}
+		e.done <- nil // for the clean-up
+	case <-time.After(20 * time.Second):
+		t.Fatal("it waits for the look")
+	}
+}
+
+func TestAKeyOfNoCharactersOpensNothing(t *testing.T) {
+	empty := strings.TrimSpace(keyLine("shop", ""))
+	broken, _ := withKeys(t, keyLine("other", "two")+empty)
+	if err := tryNew(t, broken); err == nil || !strings.Contains(err.Error(), "line 2: this is the SHA-256 of nothing") {
+		t.Errorf("at the start: %v", err)
+	}
+}
+
 func TestAKeyIsInNoLogAndNoAnswer(t *testing.T) {
 	const secret = "ordersctl_do-not-tell"
 	change, _ := withKeys(t, keyLine("shop", secret))
@@ -216,6 +280,7 @@ func TestWhatGuardsHasToBeThereAtTheStart(t *testing.T) {
 	none := filepath.Join(t.TempDir(), "none")
 	broken, _ := withKeys(t, "shop\n")
 	empty, _ := withKeys(t, "# none yet\n")
+	expired, _ := withKeys(t, strings.TrimSpace(keyLine("shop", "one"))+":2001-01-01\n")
 	for name, c := range map[string]struct {
 		change func(*ingest.Options)
 		want   string
@@ -223,6 +288,7 @@ func TestWhatGuardsHasToBeThereAtTheStart(t *testing.T) {
 		"a file of keys that is not there":    {func(o *ingest.Options) { o.APIKeysFile = none }, "serve.api-keys-file"},
 		"a file of keys that is broken":       {broken, "line 1"},
 		"a file without a key":                {empty, "no key"},
+		"a file of expired keys":              {expired, "every key in it has expired"},
 		"a certificate that is not there":     {func(o *ingest.Options) { o.TLS = ingest.TLS{CertFile: none, KeyFile: none} }, "serve.tls.cert-file"},
 		"an authority that is not there":      {func(o *ingest.Options) { o.TLS.ClientCAFile = none }, "serve.tls.client-ca-file"},
 		"a certificate to Kafka that is gone": {func(o *ingest.Options) { o.Kafka.TLS = client.TLS{Enabled: true, CertFile: none, KeyFile: none} }, "kafka.tls.cert-file"},

@@ -30,9 +30,7 @@ const (
 func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 	s.handling.Add(1)
 	defer s.handling.Add(-1)
-	if conn := under(ctx.Conn()); conn != nil {
-		defer conn.answered()
-	}
+	s.guard.memory.settle(&ctx.Request.Header, under(ctx.Conn()))
 	start := time.Now()
 	// Ours, also where the caller sends one: it names this attempt, and two
 	// attempts must never share a name.
@@ -42,7 +40,7 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 	a.write(ctx, requestID)
 
 	s.metrics.request(route, ctx.Method(), a.code, time.Since(start))
-	if a.problem != nil && a.problem.Tally == nil && ctx.IsPost() {
+	if a.problem != nil && a.problem.tally == nil && ctx.IsPost() {
 		s.refusals.log(refusal{requestID: requestID, orderID: a.orderID, code: a.code, outcome: a.problem.Outcome, reason: a.problem.reason(), err: a.cause})
 	}
 	if s.opts.AccessLog {
@@ -208,6 +206,7 @@ func (s *Server) handleBroken(ctx *fasthttp.RequestCtx, err error) {
 	if s.handshakeFailed(ctx, err) {
 		return
 	}
+	s.guard.memory.settle(&ctx.Request.Header, nil)
 	requestID := s.newID(time.Now())
 	var (
 		small   *fasthttp.ErrSmallBuffer
@@ -217,7 +216,7 @@ func (s *Server) handleBroken(ctx *fasthttp.RequestCtx, err error) {
 	why := rejectedTooLarge
 	switch {
 	case errors.Is(err, fasthttp.ErrBodyTooLarge):
-		a = refuse(fasthttp.StatusRequestEntityTooLarge, client.NotWritten, "the body is over "+s.maxBodyOf(ctx.Request.Header.RequestURI()).String())
+		a = refuse(fasthttp.StatusRequestEntityTooLarge, client.NotWritten, "the body is over "+s.maxBodyOf(&ctx.Request.Header).String())
 	case errors.As(err, &small):
 		a = refuse(fasthttp.StatusRequestHeaderFieldsTooLarge, client.NotWritten, fmt.Sprintf("the request's header is over %d bytes", maxHeaderBytes))
 	case errors.As(err, &timeout) && timeout.Timeout():
@@ -242,10 +241,15 @@ func traceparent(h []byte) string {
 	if len(h) < 55 || len(h) > 128 || h[2] != '-' || h[35] != '-' || h[52] != '-' {
 		return ""
 	}
-	for _, c := range h {
-		if !(c >= '0' && c <= '9' || c >= 'a' && c <= 'f' || c == '-') {
+	for i, c := range h {
+		digit := c >= '0' && c <= '9' || c >= 'a' && c <= 'f'
+		if dash := i == 2 || i == 35 || i == 52 || i >= 55; !digit && !(dash && c == '-') {
 			return ""
 		}
+	}
+	const zeros = "00000000000000000000000000000000"
+	if string(h[:2]) == "ff" || string(h[3:35]) == zeros || string(h[36:52]) == zeros[:16] {
+		return ""
 	}
 	return string(h)
 }

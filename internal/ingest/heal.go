@@ -8,8 +8,10 @@ import (
 	"github.com/ordersctl/ordersctl/internal/topic"
 )
 
-// heal forgets a topic that was deleted, so that it is found again when it is
-// made anew: the client goes on asking for the old topic's id by itself.
+// heal looks whether the topic was deleted, and forgets it then, so that it is
+// found again when it is made anew: the client goes on asking for the old
+// topic's id by itself. A broker that only knows less than the others is left
+// alone: to forget fails what is buffered.
 func (s *Server) heal() {
 	if s.closing.Load() || !s.healing.CompareAndSwap(false, true) {
 		return
@@ -18,16 +20,23 @@ func (s *Server) heal() {
 	s.healers.Go(func() {
 		defer s.healing.Store(false)
 		for told := false; !s.closing.Load(); {
-			s.kafka.PurgeTopicsFromClient(s.opts.Topic)
 			id, err := s.topicID()
-			if err == nil {
+			switch {
+			case err == nil && id == s.topic:
+				if told {
+					s.log.Info("the topic is there again", "topic", s.opts.Topic)
+				}
+				return
+			case err == nil:
+				s.kafka.PurgeTopicsFromClient(s.opts.Topic)
+				s.topic = id
 				s.log.Error("the topic was deleted and made again, going on with the new one", "topic", s.opts.Topic, "topic_id", topic.FormatID(id))
 				return
-			}
-			if !told {
+			case !told:
 				s.log.Error("the topic is gone, looking for it again", "topic", s.opts.Topic, "err", err)
 				told = true
 			}
+			s.kafka.PurgeTopicsFromClient(s.opts.Topic)
 			s.until(healEvery, s.closing.Load)
 		}
 	})

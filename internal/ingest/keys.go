@@ -37,14 +37,29 @@ type apiKey struct {
 // keySet are the API keys that are known.
 type keySet []apiKey
 
-// openKeys reads the file of API keys.
+// openKeys reads the file of API keys. At the start there has to be one in
+// force. Later a file without any is taken at its word, and nobody gets in:
+// whoever deletes the last line takes that key back.
 func openKeys(file string, log *slog.Logger) (*reload.Files[keySet], error) {
-	keys, err := reload.Open("serve.api-keys-file", []string{file}, log, func(contents [][]byte) (keySet, error) {
-		return parseKeys(contents[0])
+	const setting = "serve.api-keys-file"
+	started := false
+	keys, err := reload.Open(setting, []string{file}, log, func(contents [][]byte) (keySet, error) {
+		keys, err := parseKeys(contents[0])
+		if err != nil {
+			return nil, err
+		}
+		if err := keys.inForce(time.Now()); err != nil {
+			if !started {
+				return nil, err
+			}
+			log.Error("no API key is in force: every order is refused with 401", "setting", setting, "err", err)
+		}
+		return keys, nil
 	})
 	if err != nil {
 		return nil, &keyFileError{err}
 	}
+	started = true
 	return keys, nil
 }
 
@@ -69,7 +84,6 @@ func (e *keyFileError) ExitCode() int { return 2 }
 func parseKeys(content []byte) (keySet, error) {
 	var keys keySet
 	lines := map[[sha256.Size]byte]int{}
-	usable := false
 	n := 0
 	for line := range bytes.Lines(content) {
 		n++
@@ -84,16 +98,10 @@ func parseKeys(content []byte) (keySet, error) {
 			return nil, fmt.Errorf("line %d: it is the key of line %d again", n, first)
 		}
 		lines[key.hash] = n
-		usable = usable || key.valid(time.Now())
 		keys = append(keys, key)
 	}
-	switch {
-	case len(keys) > maxKeys:
+	if len(keys) > maxKeys {
 		return nil, fmt.Errorf("%d keys are too many, at most %d", len(keys), maxKeys)
-	case len(keys) == 0:
-		return nil, errors.New("there is no key in it")
-	case !usable:
-		return nil, errors.New("every key in it has expired")
 	}
 	return keys, nil
 }
@@ -110,6 +118,9 @@ func parseKey(line []byte) (apiKey, error) {
 	hash := bytes.TrimSpace(fields[1])
 	if n, err := hex.Decode(key.hash[:], hash[:min(len(hash), 2*sha256.Size)]); err != nil || n != sha256.Size || len(hash) != 2*sha256.Size {
 		return apiKey{}, errors.New("want the key's SHA-256 as 64 hexadecimal digits after the first colon")
+	}
+	if key.hash == sha256.Sum256(nil) {
+		return apiKey{}, errors.New("this is the SHA-256 of nothing: the key was empty when its line was made")
 	}
 	if len(fields) == 3 {
 		var err error
@@ -132,11 +143,27 @@ func parseExpiry(text string) (time.Time, error) {
 	return at, nil
 }
 
+// inForce says why none of the keys opens anything.
+func (k keySet) inForce(now time.Time) error {
+	for i := range k {
+		if k[i].valid(now) {
+			return nil
+		}
+	}
+	if len(k) > 0 {
+		return errors.New("every key in it has expired")
+	}
+	return errors.New("there is no key in it")
+}
+
 func (k *apiKey) valid(now time.Time) bool { return k.until.IsZero() || now.Before(k.until) }
 
 // nameOf is the name of the key that was presented, "" where it is not known.
 // It takes as long for one key as for another, known or not.
 func (k keySet) nameOf(presented []byte, now time.Time) string {
+	if len(presented) == 0 {
+		return "" // nothing is no key, whatever stands in the file
+	}
 	hash := sha256.Sum256(presented)
 	found := -1
 	for i := range k {

@@ -29,9 +29,7 @@ func TestAFileOfKeysIsReadOrRefusedWhole(t *testing.T) {
 		"a key that ends":               {good + ":2999-12-31", ""},
 		"one to the minute":             {good + ":2999-12-31T12:00:00+02:00", ""},
 		"an old one beside a good one":  {"old:" + hashOf("two") + ":2001-01-01\n" + good, ""},
-		"nothing":                       {"", "no key"},
-		"comments alone":                {"# later\n", "no key"},
-		"an old one alone":              {good + ":2001-01-01", "expired"},
+		"what an unset KEY hashes to":   {"shop:" + hashOf(""), "line 1: this is the SHA-256 of nothing"},
 		"no hash":                       {good + "\nshop\n", "line 2: want NAME:SHA256HEX"},
 		"the key itself":                {"shop:ordersctl_secret", "line 1: want the key's SHA-256"},
 		"half a hash":                   {good[:40], "line 1: want the key's SHA-256"},
@@ -73,6 +71,7 @@ func TestAKeyIsKnownByItsHashUntilItEnds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	keys = append(keys, apiKey{name: "nobody", hash: sha256.Sum256(nil)})
 	last := time.Date(2030, 6, 30, 23, 59, 59, 0, time.UTC)
 	for _, c := range []struct {
 		key  string

@@ -19,7 +19,7 @@ const (
 type lingerer struct {
 	net.Listener
 	log    *slog.Logger
-	bodies *bodies
+	memory *memory
 }
 
 // Accept goes on after what passes by itself, above all when there are no file
@@ -29,7 +29,7 @@ func (l lingerer) Accept() (net.Conn, error) {
 	for pause := 5 * time.Millisecond; ; pause = min(2*pause, most) {
 		c, err := l.Listener.Accept()
 		if err == nil {
-			return &lingering{Conn: newLazy(c), bodies: l.bodies}, nil
+			return &lingering{Conn: newLazy(c), memory: l.memory}, nil
 		}
 		if errors.Is(err, net.ErrClosed) {
 			return nil, err
@@ -48,64 +48,33 @@ type lingering struct {
 	net.Conn
 	linger atomic.Bool
 
-	bodies *bodies
-	read   int          // of the request that is being read or answered, by the goroutine that does
-	held   atomic.Int64 // of it, what bodies knows of
+	memory  *memory
+	holding atomic.Int64 // of it, for the request that is being answered
 }
 
-// Read gives up where too much is being held for requests that have not been
-// answered.
+// Read comes when the answer before it is written.
 func (c *lingering) Read(p []byte) (int, error) {
-	n, err := c.Conn.Read(p)
-	if c.read += n; c.read <= smallRequest {
-		return n, err
+	if c.holding.Load() > 0 {
+		c.memory.give(c.holding.Swap(0))
 	}
-	c.held.Add(int64(n))
-	if !c.bodies.take(int64(n)) {
-		return n, errCrowded
-	}
-	return n, err
+	return c.Conn.Read(p)
 }
 
-// answered begins the next request.
-func (c *lingering) answered() {
-	if c.read > smallRequest {
-		c.bodies.total.Add(-c.held.Swap(0))
+// hold takes n more until the answer is written.
+func (c *lingering) hold(n int64) bool {
+	if !c.memory.take(n) {
+		return false
 	}
-	c.read = 0
+	c.holding.Add(n)
+	return true
 }
 
 func (c *lingering) Close() error {
-	c.bodies.total.Add(-c.held.Swap(0))
+	c.memory.give(c.holding.Swap(0))
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok && c.linger.Load() && half.CloseWrite() == nil {
 		if c.SetReadDeadline(time.Now().Add(lingerTime)) == nil {
 			_, _ = io.CopyN(io.Discard, c.Conn, lingerBytes) // whatever ends it, the connection is closed next
 		}
 	}
 	return c.Conn.Close()
-}
-
-const (
-	// What is not counted: every connection may have that.
-	smallRequest = 128 << 10
-	// What all others may have sent without an answer. Each may send 8 MiB, and
-	// there can be thousands.
-	maxBodies = 256 << 20
-)
-
-var errCrowded = errors.New("too much is being read from all connections together")
-
-// bodies bounds the memory of large requests while they are being read: beyond
-// it the connection that asks for more is closed.
-type bodies struct {
-	total   atomic.Int64
-	metrics *metrics
-}
-
-func (b *bodies) take(n int64) bool {
-	if b.total.Add(n) <= maxBodies {
-		return true
-	}
-	b.metrics.reject(rejectedMemory)
-	return false
 }

@@ -112,6 +112,9 @@ func (m *metrics) watch(s *Server) {
 			Name: "ordersctl_http_in_flight", Help: "Requests that are being answered.",
 		}, func() float64 { return float64(s.handling.Load()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "ordersctl_http_large_bytes", Help: "What large requests and their answers take; at most 256 MiB.",
+		}, func() float64 { return float64(s.guard.memory.used.Load()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "ordersctl_breaker_state", Help: "0 closed; 1 open, and an order is being tried; 2 open.",
 		}, func() float64 { return s.breaker.state(s.records.Load()) }),
 	)

@@ -10,6 +10,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 )
 
 // KeyPrefix begins every key, so that one that was left somewhere is
@@ -24,8 +25,9 @@ func AddKey(file, name string) (key string, err error) {
 		return "", err
 	}
 	content, err := os.ReadFile(file)
+	made := errors.Is(err, fs.ErrNotExist)
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
+	case made:
 	case err != nil:
 		return "", fmt.Errorf("read the API keys: %w", err)
 	default:
@@ -41,7 +43,10 @@ func AddKey(file, name string) (key string, err error) {
 	if n := len(content); n > 0 && content[n-1] != '\n' {
 		line = "\n" + line
 	}
-	if err := appendTo(file, line); err != nil {
+	if err = appendTo(file, line); err == nil && made {
+		err = syncFolder(filepath.Dir(file))
+	}
+	if err != nil {
 		return "", fmt.Errorf("write the API key's line: %w", err)
 	}
 	return key, nil

@@ -25,8 +25,9 @@ func (s *Server) once(o *order.Order, meta client.Meta, key string) answer {
 	case verdictWait:
 		return s.awaitFirst(o, meta, at)
 	}
+	tainted := at.tainted() // as it is settled it is forgotten
 	a := s.produce(record, meta, at)
-	if at.tainted && a.problem != nil && a.problem.Outcome == client.NotWritten {
+	if tainted && a.problem != nil && a.problem.Outcome == client.NotWritten {
 		// This attempt is not written; the one before it, under the same key, may be.
 		a.problem.Outcome = client.Unknown
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -36,46 +37,91 @@ func (s *Server) takeMany(ctx *fasthttp.RequestCtx, meta client.Meta) answer {
 	if detail != "" {
 		return refuse(fasthttp.StatusUnsupportedMediaType, client.NotWritten, detail)
 	}
-	size := int64(maxOrdersBody)
-	if !s.hold(size) {
-		return s.busy(rejectedMemory, "too many orders are being read")
+	// A request of many faults costs more than one order by thousands: they take
+	// turns, so that single orders are not held up.
+	if !s.turn() {
+		return s.busy(rejectedInFlight, "too many orders are being read")
 	}
-	defer func() { s.unpacked.Add(-size) }()
-	body, refusal, ok := readBody(ctx, int64(maxOrdersBody))
+	m, refusal, ok := s.readMany(ctx, meta, mediaType)
 	if !ok {
 		return refusal
 	}
-	s.unpacked.Add(int64(len(body)) - size)
-	size = int64(len(body))
-	texts, array, err := split(body, mediaType)
-	switch {
-	case errors.Is(err, errTooMany):
-		return refuse(fasthttp.StatusRequestEntityTooLarge, client.NotWritten, fmt.Sprintf("these are more than %d orders", maxOrders))
-	case err != nil:
-		return refuse(fasthttp.StatusBadRequest, client.NotWritten, err.Error())
-	}
-	if len(texts) > s.opts.MaxInFlight { // 503 would say that there will be room
-		return refuse(fasthttp.StatusRequestEntityTooLarge, client.NotWritten, fmt.Sprintf("these are more orders than may wait for Kafka: at most %d", s.opts.MaxInFlight))
-	}
-	m := s.read(texts, meta)
-	if i := m.notJSON(); array && i >= 0 {
-		return refuse(fasthttp.StatusBadRequest, client.NotWritten, fmt.Sprintf("the body is not JSON: element %d of the array is not", i))
-	}
 	if len(m.flight.attempts) > 0 {
-		if refusal, ok := s.launch(m.flight); !ok {
+		refusal, ok := s.launch(m.flight)
+		switch {
+		case !ok && len(m.flight.attempts) == len(m.entries):
 			return refusal
-		}
-		if s.opts.Ack == AckDelivered {
+		case !ok: // some had faults: two causes
+			m.refusal = &refusal
+		case s.opts.Ack == AckDelivered:
 			s.await(m.flight)
 		}
 	}
+	s.reading <- struct{}{}
+	defer func() { <-s.reading }()
 	return s.answerMany(m, meta.RequestID)
+}
+
+// turn waits for one to read orders; not for long, since the request's time
+// passes.
+func (s *Server) turn() bool {
+	timeout := time.NewTimer(maxTurn)
+	defer timeout.Stop()
+	select {
+	case s.reading <- struct{}{}:
+		return true
+	case <-timeout.C:
+		return false
+	}
+}
+
+const maxTurn = time.Second
+
+// readMany decodes the body of a POST /orders and makes the records, with room
+// for the answer. It ends the turn.
+func (s *Server) readMany(ctx *fasthttp.RequestCtx, meta client.Meta, mediaType string) (batch, answer, bool) {
+	defer func() { <-s.reading }()
+	crowded := func() (batch, answer, bool) {
+		return batch{}, s.busy(rejectedMemory, "too many large requests are being read and answered"), false
+	}
+	refused := func(code int, detail string) (batch, answer, bool) {
+		return batch{}, refuse(code, client.NotWritten, detail), false
+	}
+	conn := under(ctx.Conn())
+	packed := len(ctx.Request.Header.ContentEncoding()) > 0
+	if packed && conn != nil && !conn.hold(int64(maxOrdersBody)) {
+		return crowded()
+	}
+	body, refusal, ok := readBody(ctx, int64(maxOrdersBody))
+	if packed && conn != nil { // now it is known
+		conn.hold(int64(len(body)) - int64(maxOrdersBody))
+	}
+	if !ok {
+		return batch{}, refusal, false
+	}
+	texts, array, err := split(body, mediaType)
+	switch {
+	case errors.Is(err, errTooMany):
+		return refused(fasthttp.StatusRequestEntityTooLarge, fmt.Sprintf("these are more than %d orders", maxOrders))
+	case err != nil:
+		return refused(fasthttp.StatusBadRequest, err.Error())
+	case len(texts) > s.opts.MaxInFlight: // 503 would say that there will be room
+		return refused(fasthttp.StatusRequestEntityTooLarge, fmt.Sprintf("these are more orders than may wait for Kafka: at most %d", s.opts.MaxInFlight))
+	case conn != nil && !conn.hold(answerSize(len(texts), len(body))):
+		return crowded()
+	}
+	m := s.read(texts, meta)
+	if i := m.notJSON(); array && i >= 0 {
+		return refused(fasthttp.StatusBadRequest, fmt.Sprintf("the body is not JSON: element %d of the array is not", i))
+	}
+	return m, answer{}, true
 }
 
 // batch is the orders of one request: each is in the flight, or has faults.
 type batch struct {
 	entries []entry
 	flight  *flight
+	refusal *answer // of the whole flight, where it was not launched
 }
 
 type entry struct {

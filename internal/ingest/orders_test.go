@@ -1,11 +1,13 @@
 package ingest_test
 
 import (
+	"bufio"
 	"bytes"
 	"compress/gzip"
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -193,8 +195,8 @@ func TestOrdersThatKafkaDoesNotTakeShareItsCode(t *testing.T) {
 }
 
 func TestMoreOrdersThanThereIsRoomForAreRefusedWhole(t *testing.T) {
-	e := start(t, func(o *ingest.Options) { o.MaxInFlight = 2 })
-	if r := e.postMany(body("1") + "\n" + body("2") + "\n" + body("3")); r.code != 413 || r.Outcome != "not_written" {
+	e := start(t, func(o *ingest.Options) { o.MaxInFlight = 4 })
+	if r := e.postMany(strings.Repeat(body("1")+"\n", 5)); r.code != 413 || r.Outcome != "not_written" {
 		t.Errorf("more than there will ever be room for: %+v", r)
 	}
 	silent := make(chan struct{})
@@ -203,16 +205,20 @@ func TestMoreOrdersThanThereIsRoomForAreRefusedWhole(t *testing.T) {
 		return nil, nil, false
 	})
 	first := make(chan manyReply)
-	go func() { first <- e.postMany(body("1")) }()
-	eventually(t, "the first waits", func() bool { return e.metric("ordersctl_produce_buffered_records") == "1" })
-	if r := e.postMany(body("2") + "\n" + body("3")); r.code != 503 || r.Outcome != "not_written" || r.header.Get("Retry-After") == "" {
+	go func() { first <- e.postMany(body("1") + "\n" + body("1")) }()
+	eventually(t, "the first waits", func() bool { return e.metric("ordersctl_produce_buffered_records") == "2" })
+	if r := e.postMany(strings.Repeat(body("2")+"\n", 3)); r.code != 503 || r.Outcome != "not_written" || r.header.Get("Retry-After") == "" {
 		t.Errorf("more than there is room for now: %+v", r)
+	}
+	two := e.postMany(strings.Repeat(body("2")+"\n", 3) + noTotal)
+	if two.code != 207 || two.header.Get("Retry-After") == "" || len(two.Results) != 4 || two.Results[0].Status != 503 || two.Results[3].Status != 400 {
+		t.Errorf("no room, and one with faults: %+v", two)
 	}
 	close(silent)
 	if r := <-first; r.code != 202 {
 		t.Errorf("the first: %+v", r)
 	}
-	if got := e.metric(`ordersctl_http_rejected_total{reason="in_flight"}`); got != "1" || len(e.records()) != 1 {
+	if got := e.metric(`ordersctl_http_rejected_total{reason="in_flight"}`); got != "2" || len(e.records()) != 2 {
 		t.Errorf("rejected %q, %d records", got, len(e.records()))
 	}
 }
@@ -281,35 +287,49 @@ func TestOrdersAreRefusedAtOnceWhileKafkaIsSilentAndTakenWhenItIsBack(t *testing
 	}
 }
 
-func TestManyPackedBodiesTakeBoundedMemory(t *testing.T) {
+func TestLargeRequestsTakeBoundedMemory(t *testing.T) {
 	e := start(t, nil)
-	silent := make(chan struct{})
-	e.kafka.Cluster().ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
-		e.kafka.Cluster().SleepControl(func() { <-silent })
-		return nil, nil, false
-	})
-	var packed bytes.Buffer
-	w := gzip.NewWriter(&packed)
-	_, _ = w.Write([]byte(body("1") + strings.Repeat(" ", 8<<20-len(body("1"))))) // to memory
-	_ = w.Close()
-	const clients = 40 // of 8 MiB each: more than there is room for
-	codes := make(chan int, clients)
-	for range clients {
-		go func() { codes <- e.postMany(packed.String(), "Content-Encoding", "gzip").code }()
-	}
-	refused := 0
-	for range clients - 32 { // those answer at once, the others wait for Kafka
-		if code := <-codes; code == 503 {
-			refused++
+	announce := func() net.Conn {
+		t.Helper()
+		var d net.Dialer
+		c, err := d.DialContext(t.Context(), "tcp", e.server.Addr())
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-	close(silent)
-	for range 32 {
-		if code := <-codes; code != 202 {
-			t.Errorf("one that had room: %d", code)
+		if _, err := io.WriteString(c, "POST /orders HTTP/1.1\r\nHost: a\r\nContent-Length: 8388608\r\n\r\n{"); err != nil {
+			t.Fatal(err)
 		}
+		return c
 	}
-	if refused != clients-32 {
-		t.Errorf("%d refused of %d, want %d", refused, clients, clients-32)
+	var held []net.Conn
+	for range 32 { // of 8 MiB each: all that there is
+		held = append(held, announce())
+	}
+	eventually(t, "they hold all of it", func() bool { return e.metric("ordersctl_http_large_bytes") == "2.68435456e+08" })
+	large := body("1") + strings.Repeat(" ", 128<<10)
+	if r := e.postMany(large); r.code != 503 {
+		t.Errorf("a large request: %d", r.code)
+	}
+	// Its header alone is refused, before its body is read.
+	late := announce()
+	answer, err := http.ReadResponse(bufio.NewReader(late), nil)
+	if err != nil || answer.StatusCode != 503 || answer.Header.Get("Retry-After") == "" {
+		t.Errorf("one more: %+v, %v", answer, err)
+	}
+	if r := e.postMany(body("packed"), "Content-Encoding", "gzip"); r.code != 503 {
+		t.Errorf("one that could unpack to 8 MiB: %+v", r)
+	}
+	if r := e.mustPost(body("small")); r.code != 202 {
+		t.Errorf("a small one: %+v", r)
+	}
+	for _, c := range append(held, late) {
+		_ = c.Close() // in the middle of the request
+	}
+	eventually(t, "nothing is held", func() bool { return e.metric("ordersctl_http_large_bytes") == "0" })
+	if r := e.postMany(large); r.code != 202 {
+		t.Errorf("a large request when there is room again: %d", r.code)
+	}
+	if got := e.metric(`ordersctl_http_rejected_total{reason="memory"}`); got == "0" {
+		t.Error("nothing is counted")
 	}
 }

@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"bytes"
+	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -18,10 +19,13 @@ const (
 	faultFold
 	faultName
 	faultBothLengths
+	faultLengths
 	faultCoding
+	faultTrailer
 	faultVersion
 	faultPage
-	faultKey // the API key; what is wrong with it, the key tells
+	faultKey    // the API key; what is wrong with it, the key tells
+	faultMemory // no room for a body that long
 )
 
 func (f fault) detail() string {
@@ -34,13 +38,20 @@ func (f fault) detail() string {
 		return "a header's name is no name: it holds a space or there is no colon behind it"
 	case faultBothLengths:
 		return "there are a Content-Length and a Transfer-Encoding: which of them says where the request ends would be a guess"
+	case faultLengths:
+		return "there is more than one Content-Length"
 	case faultCoding:
 		return "Transfer-Encoding has to be chunked, once"
+	case faultTrailer:
+		return "a trailer behind the chunks is not taken: send its fields in the header"
 	case faultPage:
 		return "a web page has to name the content-type of what it sends: application/json"
 	}
 	return "only HTTP/1.1 and HTTP/1.0 are spoken here"
 }
+
+// chunked is the library's length of a body that comes in chunks.
+const chunked = -1
 
 // faultOf finds what two servers in a row could read in two ways: whoever
 // stands before us might see another end of the request than we do, and take
@@ -77,12 +88,16 @@ func faultOf(h *fasthttp.RequestHeader) fault {
 			if !isName(bytes.Trim(line[colon+1:], " \t"), "chunked") {
 				return faultCoding
 			}
+		case isName(line[:colon], "trailer"):
+			return faultTrailer
 		}
 	}
 	switch {
 	case lengths > 0 && codings > 0:
 		return faultBothLengths
-	case lengths > 1 || codings > 1:
+	case lengths > 1:
+		return faultLengths
+	case codings > 1:
 		return faultCoding
 	}
 	return faultNone
@@ -107,7 +122,7 @@ func isName(b []byte, name string) bool {
 
 // headerReceived decides on a request before its body is read.
 func (s *Server) headerReceived(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
-	most := int(s.maxBodyOf(h.RequestURI()))
+	most := int(s.maxBodyOf(h))
 	config := fasthttp.RequestConfig{ReadTimeout: s.opts.BodyTimeout, MaxRequestBodySize: most}
 	f := faultOf(h)
 	length := h.ContentLength()
@@ -117,10 +132,16 @@ func (s *Server) headerReceived(h *fasthttp.RequestHeader) fasthttp.RequestConfi
 		f = faultPage
 	case s.stranger(h, length):
 		f = faultKey
+	case !s.lease(h, length, most):
+		f = faultMemory
 	}
 	switch {
 	case f != faultNone:
 		abandon(h, f)
+	case length == chunked:
+		// The library reads the ends of chunks more leniently than a proxy before us
+		// may: what follows them is not run (see docs/security.md).
+		h.SetConnectionClose()
 	case length > most:
 		// 413 comes next. Asked to go on, the client would first send it all.
 		h.Del(fasthttp.HeaderExpect)
@@ -133,6 +154,16 @@ func (s *Server) headerReceived(h *fasthttp.RequestHeader) fasthttp.RequestConfi
 // page could have its visitors post orders to a server in their own network.
 func fromPage(h *fasthttp.RequestHeader) bool {
 	return len(h.ContentType()) == 0 && len(h.Peek(fasthttp.HeaderOrigin)) > 0 && h.IsPost()
+}
+
+// lease makes sure of room for the body before any is made.
+func (s *Server) lease(h *fasthttp.RequestHeader, length, most int) bool {
+	size := announced(length, most)
+	if size == 0 {
+		return true
+	}
+	now := time.Now()
+	return s.guard.memory.lease(h, size, now, now.Add(s.opts.BodyTimeout+leaseSlack))
 }
 
 // stranger tells whether someone who is not known is about to send much. What is
@@ -148,22 +179,45 @@ func (s *Server) stranger(h *fasthttp.RequestHeader, length int) bool {
 
 // abandon makes the library go on to the handler without the body, and close
 // the connection after the answer: where the next request begins is not known.
-// The method carries the fault; no client can send one with a NUL in it.
+// The fault stands before the method; no client can send one with a NUL in it.
 func abandon(h *fasthttp.RequestHeader, f fault) {
-	h.SetMethodBytes([]byte{0, byte(f)})
+	// As a letter: the library makes a space of what would be a line end.
+	h.SetMethodBytes(append([]byte{0, 'A' + byte(f)}, h.Method()...))
 	h.SetContentLength(0)
 	h.SetConnectionClose()
 	h.Del(fasthttp.HeaderExpect)
 }
 
-// abandoned gives the answer to a request that was refused by its header.
+// chunkFault is what can be said of the chunks of a request that was read whole.
+// The library puts the fields of a trailer among those of the header.
+func chunkFault(ctx *fasthttp.RequestCtx) fault {
+	if ctx.Request.Header.ContentLength() == chunked {
+		linger(ctx.Conn())
+	}
+	if len(ctx.Request.Header.PeekTrailerKeys()) > 0 {
+		return faultTrailer
+	}
+	return faultNone
+}
+
+// abandoned gives the answer to a request that was refused by its header, or
+// for what its chunks brought.
 func (s *Server) abandoned(ctx *fasthttp.RequestCtx, requestID string) (a answer, refused bool) {
 	method := ctx.Method()
-	if len(method) != 2 || method[0] != 0 {
-		return answer{}, false
+	if len(method) < 2 || method[0] != 0 {
+		f := chunkFault(ctx)
+		if f == faultNone {
+			return answer{}, false
+		}
+		s.metrics.reject(rejectedMalformed)
+		return refuse(fasthttp.StatusBadRequest, client.NotWritten, f.detail()), true
 	}
+	f := fault(method[1] - 'A')
+	ctx.Request.Header.SetMethodBytes(method[2:])
 	linger(ctx.Conn())
-	switch f := fault(method[1]); f {
+	switch f {
+	case faultMemory:
+		a = s.busy(rejectedMemory, "too many large requests are being read and answered")
 	case faultKey:
 		// Where the keys were read anew meanwhile, it may be known by now.
 		a = refuse(fasthttp.StatusUnauthorized, client.NotWritten, "this API key was not known yet")
@@ -176,6 +230,8 @@ func (s *Server) abandoned(ctx *fasthttp.RequestCtx, requestID string) (a answer
 		s.metrics.reject(rejectedMalformed)
 		a = refuse(fasthttp.StatusBadRequest, client.NotWritten, f.detail())
 	}
-	s.refusals.log(refusal{requestID: requestID, code: a.code, outcome: client.NotWritten, reason: a.problem.Detail})
+	if !ctx.IsPost() { // of a POST the handler tells
+		s.refusals.log(refusal{requestID: requestID, code: a.code, outcome: client.NotWritten, reason: a.problem.Detail})
+	}
 	return a, true
 }

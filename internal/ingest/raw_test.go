@@ -38,7 +38,12 @@ func postRaw(lines, body string) string {
 	return "POST /order HTTP/1.1\r\nHost: a\r\n" + strings.ReplaceAll(lines, "|", "\r\n") + "\r\n\r\n" + body
 }
 
-func inChunks(text string) string { return fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(text), text) }
+func inChunks(text string) string { return inChunksWith(text, "") }
+
+// inChunksWith has a trailer, of whole lines.
+func inChunksWith(text, trailer string) string {
+	return fmt.Sprintf("%x\r\n%s\r\n0\r\n%s\r\n", len(text), text, trailer)
+}
 
 func TestNothingIsSmuggledBehindARefusedRequest(t *testing.T) {
 	e := start(t, func(o *ingest.Options) { o.HeaderTimeout, o.BodyTimeout = 2*time.Second, 2*time.Second })
@@ -96,6 +101,14 @@ func TestNothingIsSmuggledBehindARefusedRequest(t *testing.T) {
 		"a chunk that ends in LF":           postRaw("Transfer-Encoding: chunked", "5\r\nhello\n0\r\n\r\n"),
 		"no chunk at all":                   postRaw("Transfer-Encoding: chunked", "\r\n"+first),
 		"a trailer with a length":           postRaw("Transfer-Encoding: chunked|Trailer: Content-Length", "0\r\nContent-Length: 5\r\n\r\n"),
+		"a trailer":                         postRaw("Transfer-Encoding: chunked", inChunksWith(first, "X: y\r\n")),
+		"a trailer that is announced":       postRaw("Transfer-Encoding: chunked|Trailer: X", inChunksWith(first, "X: y\r\n")),
+		"a trailer that does not come":      postRaw("Transfer-Encoding: chunked|Trailer: X", inChunks(first)),
+		"a key in a trailer":                postRaw("Transfer-Encoding: chunked", inChunksWith(first, "Idempotency-Key: k\r\n")),
+		"a trailer that ends in LF":         postRaw("Transfer-Encoding: chunked", inChunksWith(first, "X: y\n")),
+		"a trailer that is folded":          postRaw("Transfer-Encoding: chunked", inChunksWith(first, "X: y\r\n z\r\n")),
+		"a trailer with a space in front":   postRaw("Transfer-Encoding: chunked", inChunksWith(first, "X : y\r\n")),
+		"a trailer behind nothing":          postRaw("Transfer-Encoding: chunked", "0\r\nX: y\r\n\r\n"),
 		"chunks for HTTP/1.0":               strings.Replace(postRaw("Transfer-Encoding: chunked|Connection: keep-alive", inside), "HTTP/1.1", "HTTP/1.0", 1),
 		"a version of its own":              strings.Replace(postRaw(length(first), first), "HTTP/1.1", "HTTP/1.9", 1),
 		"HTTP/2":                            "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
@@ -104,7 +117,7 @@ func TestNothingIsSmuggledBehindARefusedRequest(t *testing.T) {
 		"no host":                           "POST /order HTTP/1.1\r\n" + length(first) + "\r\n\r\n" + first,
 		"a GET with both":                   strings.Replace(postRaw("Content-Length: 5|Transfer-Encoding: chunked", inside), "POST", "GET", 1),
 		"both, asked whether to go on":      postRaw("Content-Length: 5|Transfer-Encoding: chunked|Expect: 100-continue", inside),
-		"a method that stands for a fault":  strings.Replace(postRaw(length(first), first), "POST", "\x00\x01", 1),
+		"a method that stands for a fault":  strings.Replace(postRaw(length(first), first), "POST", "\x00BPOST", 1),
 		"a body that is too large":          postRaw("Content-Length: 99999999", first),
 		"a body that is too large, in turn": postRaw("Content-Length: 99999999|Expect: 100-continue", ""),
 	} {
@@ -122,6 +135,51 @@ func TestNothingIsSmuggledBehindARefusedRequest(t *testing.T) {
 	e.t = t
 	for _, r := range e.records() {
 		t.Errorf("in the topic: %s", r.Key)
+	}
+}
+
+func TestARequestThatIsRefusedByItsHeaderKeepsItsMethod(t *testing.T) {
+	e := start(t, func(o *ingest.Options) { o.AccessLog = true })
+	const both = "Content-Length: 5|Transfer-Encoding: chunked"
+	for _, method := range []string{"POST", "GET", "HEAD", "BREW"} {
+		answer := e.say(strings.Replace(postRaw(both, ""), "POST", method, 1))
+		if _, text, _ := strings.Cut(answer, "\r\n\r\n"); (text == "") != (method == "HEAD") {
+			t.Errorf("%s: %s", method, answer)
+		}
+		if n := strings.Count(e.log.String(), "msg=request method="+method+" path=/order code=400"); n != 1 {
+			t.Errorf("%s: %d lines in the access log:\n%s", method, n, e.log.String())
+		}
+	}
+	if n := strings.Count(e.log.String(), `msg="order refused"`); n != 4 {
+		t.Errorf("%d refusals are logged", n)
+	}
+	for method, want := range map[string]string{"POST": "1", "GET": "1", "HEAD": "1", "other": "1"} {
+		if got := e.metric(fmt.Sprintf(`ordersctl_http_requests_total{code="400",method=%q,route="/order"}`, method)); got != want {
+			t.Errorf("%s of %s are counted", got, method)
+		}
+	}
+}
+
+// What the library reads leniently in chunks has to be the end of what is read.
+func TestNothingIsRunBehindChunks(t *testing.T) {
+	e := start(t, nil)
+	text := body("a")
+	for name, send := range map[string]string{
+		"as they should be":                 inChunks(text),
+		"a size with a space behind":        strings.Replace(inChunks(text), "\r\n", " \r\n", 1),
+		"a size with a tab behind":          strings.Replace(inChunks(text), "\r\n", "\t\r\n", 1),
+		"an end in LF alone":                strings.TrimSuffix(inChunks(text), "\r\n") + "\n",
+		"an end in LF alone, of no content": "0\r\n\n",
+	} {
+		answer := e.say(postRaw("Transfer-Encoding: chunked", send) + postRaw(fmt.Sprintf("Content-Length: %d", len(body("next"))), body("next")))
+		if strings.Count(answer, "X-Request-Id: ") != 1 || !strings.Contains(answer, "Connection: close\r\n") {
+			t.Errorf("%s: %s", name, answer)
+		}
+	}
+	for _, r := range e.records() {
+		if string(r.Key) != "a" {
+			t.Errorf("in the topic: %s", r.Key)
+		}
 	}
 }
 

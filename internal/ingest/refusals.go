@@ -45,7 +45,7 @@ func (r *refusals) log(f refusal) {
 	if f.err != nil {
 		args = append(args, "err", f.err)
 	}
-	r.logger.Warn("order refused", args...)
+	r.write("order refused", args...)
 }
 
 // allow tells whether there is room for a line, and counts where there is not.
@@ -54,13 +54,20 @@ func (r *refusals) allow() bool {
 		r.skipped.Add(1)
 		return false
 	}
-	r.flush()
 	return true
 }
 
-// flush tells how many were left out since the last line.
+// write is a line that was allowed. It says how many were left out before it.
+func (r *refusals) write(msg string, args ...any) {
+	if n := r.skipped.Swap(0); n > 0 {
+		args = append(args, "skipped", n)
+	}
+	r.logger.Warn(msg, args...)
+}
+
+// flush tells at the end how many were left out since the last line.
 func (r *refusals) flush() {
 	if n := r.skipped.Swap(0); n > 0 {
-		r.logger.Warn("more orders refused, not logged one by one", "count", n)
+		r.logger.Warn("more orders refused, not logged one by one", "skipped", n)
 	}
 }

@@ -57,9 +57,13 @@ type reply struct {
 	partition int32
 	offset    int64
 	settled   time.Time     // zero while the promise is outstanding
-	tainted   bool          // an earlier attempt ended unknown: never "not written" again
+	before    *reply        // of an attempt under the key that ended unknown: never "not written" again
+	aging     bool          // stands among the aging
 	done      chan struct{} // closed when the promise came
 }
+
+// tainted says that an earlier attempt may be in the log.
+func (r *reply) tainted() bool { return r.before != nil }
 
 // verdict is what a request with a key has to do.
 type verdict string
@@ -107,7 +111,7 @@ func (r *replies) begin(key, content digest, now time.Time) (*reply, verdict) {
 		return at, verdictReplay
 	}
 	// Unknown, and its promise has come: tried again, under the same event id.
-	again := &reply{key: key, content: content, tainted: true, done: make(chan struct{})}
+	again := &reply{key: key, content: content, before: at, done: make(chan struct{})}
 	s.byKey[key] = again
 	return again, verdictFresh
 }
@@ -117,16 +121,31 @@ func (r *replies) settle(at *reply, outcome client.Outcome, partition int32, off
 	s := r.shard(at.key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if outcome == client.NotWritten && at.tainted {
-		outcome = client.Unknown // this attempt is not, the one before may be
+	defer close(at.done)
+	if outcome == client.NotWritten && at.tainted() {
+		// This attempt is not, the one before may be: all is as it was before this
+		// one. It takes no place among the aging, or a key that is repeated while
+		// Kafka is away would take one each time.
+		at.outcome, at.settled = client.Unknown, now
+		s.byKey[at.key] = at.before
+		s.grow(at.before)
+		return
 	}
+	at.before = nil
 	at.outcome, at.partition, at.offset, at.settled = outcome, partition, offset, now
 	if outcome == client.NotWritten {
 		delete(s.byKey, at.key) // the key is free
-	} else {
-		s.aging = append(s.aging, aged{at.key, at, now})
+		return
 	}
-	close(at.done)
+	s.grow(at)
+}
+
+// grow puts a settled entry among the aging, once.
+func (s *replyShard) grow(r *reply) {
+	if !r.aging {
+		r.aging = true
+		s.aging = append(s.aging, aged{r.key, r, r.settled})
+	}
 }
 
 func (r *replies) shard(key digest) *replyShard { return &r.shards[key[0]%replyShards] }
@@ -155,6 +174,7 @@ func (s *replyShard) letOneGo() bool {
 
 // forget drops an entry unless another attempt took its place.
 func (s *replyShard) forget(a aged) bool {
+	a.of.aging = false
 	if s.byKey[a.key] != a.of {
 		return false
 	}

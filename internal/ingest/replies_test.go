@@ -54,7 +54,7 @@ func TestAfterUnknownNothingIsNotWrittenAnyMore(t *testing.T) {
 	r.settle(at, client.Unknown, 0, 0, now)
 	for range 3 {
 		again, v := r.begin(key, order, now)
-		if v != verdictFresh || !again.tainted {
+		if v != verdictFresh || !again.tainted() {
 			t.Fatalf("the repeat is %s, %+v", v, again)
 		}
 		r.settle(again, client.NotWritten, 0, 0, now)
@@ -158,5 +158,36 @@ func BenchmarkReplies(b *testing.B) {
 		key := digestOf("anonymous", strconv.Itoa(i))
 		at, _ := r.begin(key, key, now)
 		r.settle(at, client.Acked, 0, int64(i), now)
+	}
+}
+
+func TestAKeyThatIsRepeatedWhileKafkaIsAwayTakesOnePlace(t *testing.T) {
+	r := newReplies(10*time.Minute, 64)
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	key, content := digestOf("c", "k"), digestOf("order")
+	first, _ := r.begin(key, content, now)
+	r.settle(first, client.Unknown, 0, 0, now)
+	for range 1000 {
+		again, what := r.begin(key, content, now)
+		if what != verdictFresh || !again.tainted() {
+			t.Fatalf("a repeat: %s, tainted %t", what, again.tainted())
+		}
+		r.settle(again, client.NotWritten, 0, 0, now) // refused before it was tried
+		if again.outcome != client.Unknown {
+			t.Fatalf("a repeat after unknown ended %s", again.outcome)
+		}
+	}
+	s := r.shard(key)
+	if len(s.aging) != 1 || len(s.byKey) != 1 {
+		t.Errorf("%d aging and %d by key, want one", len(s.aging), len(s.byKey))
+	}
+	// It is forgotten in its time, also where that came while a repeat was under way.
+	again, _ := r.begin(key, content, now)
+	later := now.Add(11 * time.Minute)
+	s.age(later.Add(-r.window))
+	r.settle(again, client.NotWritten, 0, 0, later)
+	s.age(later.Add(-r.window))
+	if len(s.aging) != 0 || len(s.byKey) != 0 {
+		t.Errorf("%d aging and %d by key after the window, want none", len(s.aging), len(s.byKey))
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -72,18 +73,19 @@ type Server struct {
 	closing  atomic.Bool   // the client is being closed: what comes back now is left over
 	expired  chan struct{} // closed when the time to drain is over: handlers answer unknown
 	handling atomic.Int64  // requests in a handler
+	topic    [16]byte      // its id; changed by the one that heals
 	healing  atomic.Bool   // a topic that was made again is being forgotten
 	healers  sync.WaitGroup
 	left     atomic.Int64 // records that were open when the client was closed
 	records  atomic.Int64 // handed to Kafka, promise outstanding
 	bytes    atomic.Int64
-	unpacked atomic.Int64 // bytes of the bodies of POST /orders that are being answered
 
 	breaker   breaker
 	prompter  *prompter
 	watch     watch
-	flights   sync.Pool // *flight
-	recorders sync.Pool // *client.Recorder
+	reading   chan struct{} // one for each POST /orders that is being read or answered, not while it waits
+	flights   sync.Pool     // *flight
+	recorders sync.Pool     // *client.Recorder
 }
 
 // TopicInfo is what was found of the topic at the start.
@@ -105,6 +107,7 @@ func New(ctx context.Context, opts Options) (*Server, error) {
 		refusals: newRefusals(opts.Log),
 		replies:  newReplies(replyWindow, maxReplies),
 		expired:  make(chan struct{}),
+		reading:  make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
 		breaker:  breaker{after: opts.BreakerAfter, log: opts.Log},
 	}
 	s.recorders.New = func() any { return client.NewRecorder(opts.Topic) }
@@ -178,7 +181,8 @@ func (s *Server) findTopic(ctx context.Context) (TopicInfo, error) {
 		}
 		info.Created = created
 	}
-	if _, _, err := topic.Exists(ctx, adm, s.opts.Topic); err != nil {
+	var err error
+	if s.topic, _, err = topic.Exists(ctx, adm, s.opts.Topic); err != nil {
 		return info, client.Explain(err, s.opts.Kafka)
 	}
 	topics, err := adm.ListTopics(ctx, s.opts.Topic)
@@ -258,8 +262,11 @@ func (s *Server) run(ctx context.Context) error {
 	endWatch := s.watch.start(s.opts.Timeout)
 	defer endWatch()
 	looking, stopLooking := context.WithCancel(ctx)
-	var looks sync.WaitGroup
-	looks.Go(func() { s.guard.look(looking) })
+	looked := make(chan struct{})
+	go func() {
+		defer close(looked)
+		s.guard.look(looking)
+	}()
 	var serveErr, err error
 	ended := make(chan struct{})
 	go func() {
@@ -274,7 +281,10 @@ func (s *Server) run(ctx context.Context) error {
 	s.drain(context.WithoutCancel(ctx), ended)
 	<-ended
 	stopLooking()
-	looks.Wait()
+	select {
+	case <-looked:
+	case <-time.After(lastAnswers): // on a file system that hangs a look never ends
+	}
 	s.guard.limiter.leaving.Wait()
 	s.closeKafka()
 	s.healers.Wait()

@@ -66,14 +66,20 @@ func start(t *testing.T, change func(*ingest.Options)) *edge {
 	return startWith(t, change, nil)
 }
 
+// startOnBroker is start on a broker with options of its own.
+func startOnBroker(t *testing.T, change func(*ingest.Options), opts ...kfake.Opt) *edge {
+	t.Helper()
+	return startWith(t, change, nil, opts...)
+}
+
 // startWith lets prepare have the server before it runs, where it is not nil.
-func startWith(t testing.TB, change func(*ingest.Options), prepare func(*ingest.Server)) *edge {
+func startWith(t testing.TB, change func(*ingest.Options), prepare func(*ingest.Server), kafka ...kfake.Opt) *edge {
 	t.Helper()
 	e := &edge{t: t, log: &lockedBuffer{}, done: make(chan error, 1)}
 	cfg := broker.DefaultConfig()
 	cfg.Listen = "127.0.0.1:0"
 	var err error
-	if e.kafka, err = broker.Start(t.Context(), cfg, slog.New(slog.DiscardHandler), kfake.SeedTopics(3, topicName)); err != nil {
+	if e.kafka, err = broker.Start(t.Context(), cfg, slog.New(slog.DiscardHandler), append(kafka, kfake.SeedTopics(3, topicName))...); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/netip"
 	"time"
@@ -25,6 +26,7 @@ type guard struct {
 	pair    *certificate.Pair        // nil: no TLS
 	clients *certificate.Authorities // nil: no client certificate is asked for
 	limiter *limiter
+	memory  memory
 	looks   []func()
 }
 
@@ -36,6 +38,7 @@ func newGuard(opts *Options, m *metrics) (*guard, error) {
 			return nil, err
 		}
 		g.looks = append(g.looks, g.keys.Look)
+		g.warnOfMode("serve.api-keys-file", file, toWrite) // to read it opens nothing: it holds hashes
 	}
 	if err := g.openCertificates(); err != nil {
 		return nil, &certificateError{err}
@@ -56,6 +59,11 @@ type certificateError struct{ error }
 // Unwrap gives the cause.
 func (e *certificateError) Unwrap() error { return e.error }
 
+// Hint says what the files should be.
+func (e *certificateError) Hint() string {
+	return `the files are PEM, the certificate's with its chain: "openssl x509 -in FILE -noout -text" shows one`
+}
+
 // ExitCode is that of usage and configuration.
 func (e *certificateError) ExitCode() int { return 2 }
 
@@ -66,6 +74,7 @@ func (g *guard) openCertificates() (err error) {
 			return err
 		}
 		g.watch("serve", g.pair.Look, g.pair.NotAfter)
+		g.warnOfMode("serve.tls.key-file", t.KeyFile, toRead|toWrite)
 	}
 	if t.ClientCAFile != "" {
 		if g.clients, err = certificate.OpenAuthorities("serve.tls.client-ca-file", t.ClientCAFile, g.opts.Log); err != nil {
@@ -81,8 +90,22 @@ func (g *guard) openCertificates() (err error) {
 			return err
 		}
 		g.watch("kafka_client", pair.Look, pair.NotAfter)
+		g.warnOfMode("kafka.tls.key-file", k.KeyFile, toRead|toWrite)
 	}
 	return nil
+}
+
+// What everybody on this machine may do with a file.
+const (
+	toRead  fs.FileMode = 0o004
+	toWrite fs.FileMode = 0o002
+)
+
+func (g *guard) warnOfMode(setting, file string, to fs.FileMode) {
+	if mode, open := exposed(file, to); open {
+		g.opts.Log.Warn("everybody on this machine can read or change a file that guards: take that away with chmod o-rw",
+			"setting", setting, "file", file, "mode", mode.String())
+	}
 }
 
 func (g *guard) watch(use string, look func(), notAfter func() time.Time) {
@@ -113,7 +136,7 @@ func (g *guard) look(ctx context.Context) {
 // listen puts the limits, and TLS, around the server's listener.
 func (g *guard) listen(ln net.Listener) net.Listener {
 	g.limiter.Listener = ln
-	ln = lingerer{Listener: g.limiter, log: g.opts.Log, bodies: &bodies{metrics: g.limiter.metrics}}
+	ln = lingerer{Listener: g.limiter, log: g.opts.Log, memory: &g.memory}
 	if g.pair == nil {
 		return ln
 	}
@@ -170,7 +193,7 @@ func (s *Server) handshakeFailed(ctx *fasthttp.RequestCtx, err error) bool {
 	}
 	s.metrics.reject(why)
 	if s.refusals.allow() {
-		s.log.Warn("TLS handshake failed", "remote", ctx.RemoteAddr().String(), "err", err)
+		s.refusals.write("TLS handshake failed", "remote", ctx.RemoteAddr().String(), "err", err)
 	}
 	return true
 }

@@ -77,13 +77,23 @@ func (w *watch) add(f *flight) {
 	s := &w.shards[rand.Uint32N(watchShards)]
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	f.watched.shard, f.watched.prev, f.watched.next = s, s.last, nil
-	if s.last == nil {
-		s.first = f
-	} else {
-		s.last.watched.next = f
+	// Nearly always the last one: only a batch that took long to read is older
+	// than others that wait.
+	prev := s.last
+	for prev != nil && f.start.Before(prev.start) {
+		prev = prev.watched.prev
 	}
-	s.last = f
+	f.watched.shard, f.watched.prev = s, prev
+	if prev == nil {
+		f.watched.next, s.first = s.first, f
+	} else {
+		f.watched.next, prev.watched.next = prev.watched.next, f
+	}
+	if next := f.watched.next; next == nil {
+		s.last = f
+	} else {
+		next.watched.prev = f
+	}
 	if w.over.Load() {
 		s.wake(f)
 	}

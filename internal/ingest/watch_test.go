@@ -36,3 +36,26 @@ func TestWatchWakesThoseWhoseTimeIsOver(t *testing.T) {
 		}
 	}
 }
+
+func TestWatchKeepsTheOrderOfTheStarts(t *testing.T) {
+	start := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	var w watch
+	var flights []*flight
+	for i := range 300 { // in no order at all
+		f := &flight{done: make(chan bool, 2), start: start.Add(time.Duration(i*7919%300) * time.Second)}
+		flights = append(flights, f)
+		w.add(f)
+	}
+	w.expire(start.Add(100 * time.Second))
+	for _, f := range flights {
+		if want := f.start.Before(start.Add(100 * time.Second)); (len(f.done) == 1) != want {
+			t.Errorf("a flight of %s: woken %d times", f.start, len(f.done))
+		}
+		w.remove(f)
+	}
+	for i := range w.shards {
+		if s := &w.shards[i]; s.first != nil || s.last != nil {
+			t.Errorf("shard %d is not empty", i)
+		}
+	}
+}

@@ -13,7 +13,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,7 +23,7 @@ const (
 	// two of these, and reading some KiB that often costs nothing.
 	Every = time.Second
 	// A file that was changed this recently may still be being written. It is
-	// taken once it is older, or stands the same at the next look.
+	// taken once its date is older, or once it has been seen the same for as long.
 	settled = time.Second
 	// No certificate or list of keys is larger; what is, was named by mistake.
 	maxBytes = 4 << 20
@@ -43,6 +42,7 @@ type Files[T any] struct {
 	mu      sync.Mutex // one look at a time
 	taken   digest     // what current was made of
 	last    digest     // what the last look saw
+	since   time.Time  // since when looks have seen it
 	refused digest     // what was refused, and logged
 }
 
@@ -81,19 +81,26 @@ func (f *Files[T]) Fresh() T {
 }
 
 // Look reads the files and takes over what changed in them. What can't be read
-// or does not parse is logged, once, and what was there before stays.
+// or does not parse is logged, once, and what was there before stays. Where
+// another look is under way there is none: on a file system that hangs it may
+// never end, and must not take more with it.
 func (f *Files[T]) Look() {
-	f.mu.Lock()
+	if !f.mu.TryLock() {
+		return
+	}
 	defer f.mu.Unlock()
+	f.looked.Store(time.Now().UnixNano())
 	contents, changed, err := read(f.paths)
 	seen := digestOf(contents, err)
-	again := seen == f.last
-	f.last = seen
+	if seen != f.last {
+		f.last, f.since = seen, time.Now()
+	}
 	if seen == f.taken {
 		f.refused = digest{}
 		return
 	}
-	if seen == f.refused || !again && (err != nil || time.Since(changed).Abs() < settled) {
+	old := err == nil && time.Since(changed).Abs() >= settled
+	if seen == f.refused || !old && time.Since(f.since) < settled {
 		return
 	}
 	var value T
@@ -126,7 +133,7 @@ func read(paths []string) (contents [][]byte, changed time.Time, err error) {
 }
 
 func readOne(path string) (content []byte, changed time.Time, err error) {
-	file, err := os.Open(path)
+	file, err := open(path)
 	if err != nil {
 		return nil, time.Time{}, err
 	}
@@ -134,6 +141,10 @@ func readOne(path string) (content []byte, changed time.Time, err error) {
 	info, err := file.Stat()
 	if err != nil {
 		return nil, time.Time{}, err
+	}
+	if !info.Mode().IsRegular() {
+		// A pipe would hold up whoever looks, and can be read only once.
+		return nil, time.Time{}, fmt.Errorf("%q is no regular file, which it has to be to be read again", path)
 	}
 	content, err = io.ReadAll(io.LimitReader(file, maxBytes+1))
 	if err == nil && len(content) > maxBytes {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/ordersctl/ordersctl/internal/reload"
@@ -50,6 +51,9 @@ func (w *watched) write(content string, ago time.Duration) {
 	}
 }
 
+// pass moves a bubble's clock (see [synctest.Test]).
+func pass(d time.Duration) { <-time.After(d) }
+
 func (w *watched) look(want string) {
 	w.t.Helper()
 	w.files.Look()
@@ -69,12 +73,33 @@ func TestAChangeIsTakenOver(t *testing.T) {
 }
 
 func TestAFileThatIsBeingWrittenIsTakenWhenItStandsStill(t *testing.T) {
-	w := watch(t, "one")
-	w.write("tw", 0)
-	w.look("one")
-	w.write("two", 0)
-	w.look("one")
-	w.look("two")
+	synctest.Test(t, func(t *testing.T) {
+		w := watch(t, "one")
+		pass(1100 * time.Millisecond) // a look is due
+		w.write("tw", 0)
+		w.look("one")
+		w.look("one") // the same at the next look, but that came at once
+		if got := w.files.Fresh(); got != "one" {
+			t.Errorf("half of it was taken: %q", got)
+		}
+		pass(reload.Every / 2)
+		w.write("two", 0)
+		pass(reload.Every / 2)
+		w.look("one")
+		pass(reload.Every)
+		w.look("two")
+	})
+}
+
+func TestADateThatIsWrongHoldsUpForASecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := watch(t, "one")
+		w.write("two", -500*time.Millisecond)
+		w.look("one")
+		pass(reload.Every)
+		w.write("two", -500*time.Millisecond)
+		w.look("two")
+	})
 }
 
 func TestAClockThatIsWrongHoldsNothingUp(t *testing.T) {
@@ -98,14 +123,20 @@ func TestABrokenFileKeepsWhatWasThereAndIsToldOnce(t *testing.T) {
 }
 
 func TestAFileThatIsGoneForAMomentIsNotMissed(t *testing.T) {
+	synctest.Test(t, testGoneForAMoment)
+}
+
+func testGoneForAMoment(t *testing.T) {
 	w := watch(t, "one")
 	if err := os.Remove(w.path); err != nil {
 		t.Fatal(err)
 	}
 	w.look("one")
+	w.look("one")
 	if w.log.Len() > 0 {
 		t.Errorf("told at once:\n%s", &w.log)
 	}
+	pass(reload.Every)
 	w.look("one")
 	w.look("one")
 	if got := strings.Count(w.log.String(), "level=ERROR"); got != 1 {

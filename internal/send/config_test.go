@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http/httptest"
@@ -46,6 +47,17 @@ func TestConfig(t *testing.T) {
 				t.Errorf("key %q, error %v", key, err)
 			}
 		})
+	}
+}
+
+func TestAServerWithoutTLSIsToldFromNone(t *testing.T) {
+	srv := httptest.NewServer(&edge{t: t})
+	t.Cleanup(srv.Close)
+	url := strings.Replace(srv.URL, "http:", "https:", 1) + "/order"
+	_, err := DialHTTP(t.Context(), HTTPConfig{URL: url, Connections: 1, ConnectTimeout: 5 * time.Second})
+	var none *UnreachableError
+	if !errors.As(err, &none) || err.Error() != url+" speaks plain HTTP" || !strings.Contains(none.Hint(), "http://") {
+		t.Errorf("got %v", err)
 	}
 }
 
@@ -94,6 +106,10 @@ func TestMutualTLS(t *testing.T) {
 			}
 			defer h.Close()
 			sum, err := Run(t.Context(), inputOf("a/1 b/2"), h, Options{Window: 10, Patience: time.Minute})
+			var hinted interface{ Hint() string }
+			if err != nil && (!errors.As(err, &hinted) || !strings.Contains(hinted.Hint(), "send.tls.cert-file")) {
+				t.Errorf("no hint at our certificate: %v", err)
+			}
 			if diff := cmp.Diff(test.want, sum.Stats); diff != "" || (err != nil) != (sum.NotWritten > 0) {
 				t.Errorf("error %v (-want +got):\n%s", err, diff)
 			}

@@ -210,6 +210,7 @@ func (h *HTTP) exchange(url, contentType string, body []byte) (*http.Response, a
 			a.Outcome, a.again = client.NotWritten, true
 		case refusesOurCertificate(err):
 			a.Outcome, a.Fatal = client.NotWritten, true
+			a.Err = &certificateRefusedError{a.Err}
 		}
 		return nil, a
 	}

@@ -199,8 +199,11 @@ type UnreachableError struct {
 }
 
 func (e *UnreachableError) Error() string {
-	if e.untrusted() {
+	switch {
+	case e.untrusted():
 		return fmt.Sprintf("the certificate of %s is not trusted: %s", e.URL, rootCause(e.Err))
+	case e.plain():
+		return e.URL + " speaks plain HTTP"
 	}
 	return fmt.Sprintf("no server at %s: %s", e.URL, rootCause(e.Err))
 }
@@ -210,13 +213,22 @@ func (e *UnreachableError) untrusted() bool {
 	return errors.As(e.Err, &bad)
 }
 
+// plain tells whether a handshake was answered by letters: those of HTTP.
+func (e *UnreachableError) plain() bool {
+	var record tls.RecordHeaderError
+	return errors.As(e.Err, &record) && string(record.RecordHeader[:]) == "HTTP/"
+}
+
 // Unwrap gives the cause.
 func (e *UnreachableError) Unwrap() error { return e.Err }
 
 // Hint is the next step.
 func (e *UnreachableError) Hint() string {
-	if e.untrusted() {
+	switch {
+	case e.untrusted():
 		return "name who signed it with send.tls.ca-file (ORDERSCTL_SEND_TLS_CA_FILE)"
+	case e.plain():
+		return "use http://, or give it a certificate (serve.tls)"
 	}
 	return `start one with "ordersctl serve" or "ordersctl dev", or name yours with --to`
 }
@@ -271,6 +283,17 @@ func plainError(err error) error {
 func refusesOurCertificate(err error) bool {
 	var op *net.OpError
 	return errors.As(err, &op) && op.Op == "remote error" && strings.Contains(op.Err.Error(), "certificate")
+}
+
+// certificateRefusedError is the server's word on our certificate.
+type certificateRefusedError struct{ error }
+
+// Unwrap gives the cause.
+func (e *certificateRefusedError) Unwrap() error { return e.error }
+
+// Hint names the setting.
+func (e *certificateRefusedError) Hint() string {
+	return "name a certificate that the server trusts with send.tls.cert-file and key-file (ORDERSCTL_SEND_TLS_CERT_FILE)"
 }
 
 // rootCause is the end of a chain: "connection refused".

@@ -111,7 +111,7 @@ func (k *Kafka) produce(q *queued) {
 }
 
 func (k *Kafka) settle(p *Parcel, r *kgo.Record, err error) {
-	res := Result{Outcome: client.OutcomeOf(err)}
+	res := Result{Outcome: client.OutcomeOf(k.cl, r, err)}
 	if err == nil && !k.receipts {
 		p.Settle(res)
 		return

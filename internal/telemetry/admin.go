@@ -18,6 +18,20 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
+// Whoever reaches the admin port must not be able to take the files and the
+// memory that the orders need.
+const (
+	// Scrapers and probes of a large cluster; each has one.
+	maxConnections = 64
+	maxHeaderBytes = 16 << 10
+	readTimeout    = 5 * time.Second
+	writeTimeout   = 15 * time.Second
+	// A profile of two minutes, and its way to who asked for it.
+	profileTimeout = 150 * time.Second
+	// Scrapers that come less often connect anew.
+	idleTimeout = 30 * time.Second
+)
+
 // AdminConfig is the "admin" section of the configuration.
 type AdminConfig struct {
 	Listen string `mapstructure:"listen"`
@@ -37,8 +51,12 @@ func (c AdminConfig) Validate() error {
 // port; the host may be empty.
 func ValidateListen(key, addr string) error {
 	_, port, err := net.SplitHostPort(addr)
-	if n, numErr := strconv.Atoi(port); err != nil || numErr != nil || n < 0 || n > 65535 {
+	n, numErr := strconv.Atoi(port)
+	switch {
+	case err != nil || numErr != nil && !errors.Is(numErr, strconv.ErrRange):
 		return fmt.Errorf("%s %q is not host:port", key, addr)
+	case numErr != nil || n < 0 || n > 65535:
+		return fmt.Errorf("%s %q has a port that is not between 0 and 65535", key, addr)
 	}
 	return nil
 }
@@ -131,9 +149,17 @@ func NewAdmin(ctx context.Context, c AdminConfig, reg *prometheus.Registry, read
 		mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
 		mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	}
-	return &Admin{listener: ln, server: &http.Server{
+	write := writeTimeout
+	if c.Pprof {
+		write = profileTimeout
+	}
+	return &Admin{listener: limit(ln, maxConnections), server: &http.Server{
 		Handler:           mux,
-		ReadHeaderTimeout: 5 * time.Second,
+		ReadHeaderTimeout: readTimeout,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      write,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}}, nil
 }

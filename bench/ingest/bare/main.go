@@ -2,7 +2,8 @@
 
 // Command bare is what bench/ingest holds "ordersctl serve" against: the least that decodes an order, hands it to Kafka
 // and answers 202 after the acknowledgement, with the same libraries, decoder and client settings. It has no ids,
-// headers, metrics, limits or timer, so the difference is what those cost. Without -topic it does nothing but answer
+// headers, metrics, limits or timer, so the difference is what those cost; with -same it writes the same records with
+// their ids and headers and gives the same receipt, so that only the handler is left. Without -topic it does nothing but answer
 // 202, which is the limit of the HTTP server and the load generator.
 package main
 
@@ -18,6 +19,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/valyala/fasthttp" //nolint:depguard // what internal/ingest is held against
@@ -35,6 +37,7 @@ func run(args []string, stderr io.Writer) int {
 	listen := flags.String("listen", "127.0.0.1:29000", "address of the HTTP endpoint")
 	brokers := flags.String("brokers", "localhost:9092", "Kafka brokers, comma separated")
 	topic := flags.String("topic", "", "topic; empty: answer 202 and do nothing")
+	same := flags.Bool("same", false, "write the records that serve writes, with their headers, and answer with its receipt")
 	flags.DurationVar(&cfg.Linger, "linger", cfg.Linger, "how long a record waits for company in its batch")
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return 0
@@ -45,14 +48,14 @@ func run(args []string, stderr io.Writer) int {
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM) //nolint:forbidigo // as above
 	defer stop()
-	if err := serve(ctx, cfg, *listen, *topic, slog.New(slog.NewTextHandler(stderr, nil))); err != nil {
+	if err := serve(ctx, cfg, *listen, *topic, *same, slog.New(slog.NewTextHandler(stderr, nil))); err != nil {
 		fmt.Fprintln(stderr, "error:", err)
 		return 1
 	}
 	return 0
 }
 
-func serve(ctx context.Context, cfg client.Config, listen, topic string, log *slog.Logger) error {
+func serve(ctx context.Context, cfg client.Config, listen, topic string, same bool, log *slog.Logger) error {
 	handler := noop
 	if topic != "" {
 		kafka, err := client.Dial(ctx, cfg, log)
@@ -60,7 +63,7 @@ func serve(ctx context.Context, cfg client.Config, listen, topic string, log *sl
 			return err
 		}
 		defer kafka.Close()
-		handler = acknowledged(context.WithoutCancel(ctx), kafka, topic)
+		handler = acknowledged(context.WithoutCancel(ctx), kafka, topic, same)
 	}
 	var lc net.ListenConfig
 	listener, err := lc.Listen(ctx, "tcp", listen)
@@ -80,7 +83,7 @@ func serve(ctx context.Context, cfg client.Config, listen, topic string, log *sl
 
 func noop(ctx *fasthttp.RequestCtx) { ctx.SetStatusCode(fasthttp.StatusAccepted) }
 
-func acknowledged(ctx context.Context, kafka *kgo.Client, topic string) fasthttp.RequestHandler {
+func acknowledged(ctx context.Context, kafka *kgo.Client, topic string, same bool) fasthttp.RequestHandler {
 	decoder := order.NewDecoder(order.Rules{})
 	return func(req *fasthttp.RequestCtx) {
 		o, err := decoder.Decode(req.PostBody())
@@ -89,12 +92,24 @@ func acknowledged(ctx context.Context, kafka *kgo.Client, topic string) fasthttp
 			return
 		}
 		done := make(chan error, 1)
-		record := &kgo.Record{Topic: topic, Key: []byte(o.ID), Value: order.Append(nil, &o)}
+		var record *kgo.Record
+		meta := client.Meta{}
+		if same {
+			meta = client.NewMeta(client.ClientAnonymous, time.Now())
+			record = client.ToRecord(topic, &o, meta)
+		} else {
+			record = &kgo.Record{Topic: topic, Key: []byte(o.ID), Value: order.Append(nil, &o)}
+		}
 		kafka.TryProduce(ctx, record, func(_ *kgo.Record, err error) { done <- err })
 		if err := <-done; err != nil {
 			req.Error(err.Error(), fasthttp.StatusInternalServerError)
 			return
 		}
 		req.SetStatusCode(fasthttp.StatusAccepted)
+		if same {
+			req.SetContentType("application/json")
+			req.SetBodyString(fmt.Sprintf(`{"id":%q,"event_id":"%s","topic":"%s","partition":%d,"offset":%d}`,
+				o.ID, meta.EventID, topic, record.Partition, record.Offset))
+		}
 	}
 }
