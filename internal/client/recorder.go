@@ -46,6 +46,17 @@ func (c *Recorder) New(o *order.Order, client string, now time.Time) *kgo.Record
 	return c.record(o, client, now, id, id)
 }
 
+// Encoded is as New, of an order that is written out already: its id and its
+// canonical form, both copied.
+func (c *Recorder) Encoded(orderID, value []byte, client string, now time.Time) *kgo.Record {
+	c.room()
+	event := c.cut(c.appendID(c.bytes, now))
+	r := c.headed(client, now, event, event)
+	r.Key = c.cut(append(c.bytes, orderID...))
+	r.Value = c.cut(append(c.bytes, value...))
+	return r
+}
+
 // Record is what [ToRecord] makes of an order and its Meta, whose fields but
 // Traceparent are all there.
 func (c *Recorder) Record(o *order.Order, m Meta) *kgo.Record {
@@ -82,6 +93,14 @@ func (c *Recorder) room() {
 }
 
 func (c *Recorder) record(o *order.Order, client string, received time.Time, event, request []byte) *kgo.Record {
+	r := c.headed(client, received, event, request)
+	r.Key = c.cut(append(c.bytes, o.ID...))
+	r.Value = c.cut(order.Append(c.bytes, o))
+	return r
+}
+
+// headed is a record with its headers.
+func (c *Recorder) headed(client string, received time.Time, event, request []byte) *kgo.Record {
 	r, headers := &c.records[0], c.headers[:0:headersOfRecord]
 	c.records, c.headers = c.records[1:], c.headers[headersOfRecord:]
 	if client != c.clientName {
@@ -91,8 +110,6 @@ func (c *Recorder) record(o *order.Order, client string, received time.Time, eve
 		c.received, c.receivedAt = received, c.cut(received.UTC().AppendFormat(c.bytes, time.RFC3339Nano))
 	}
 	r.Topic = c.topic
-	r.Key = c.cut(append(c.bytes, o.ID...))
-	r.Value = c.cut(order.Append(c.bytes, o))
 	headers = append(headers,
 		kgo.RecordHeader{Key: HeaderContentType, Value: c.contentType},
 		kgo.RecordHeader{Key: HeaderEventID, Value: event},

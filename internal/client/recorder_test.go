@@ -24,6 +24,9 @@ func TestRecorderMakesWhatToRecordMakes(t *testing.T) {
 			now = now.Add(time.Millisecond)
 		}
 		r := rec.New(&o, ClientDirect, now)
+		if i%2 == 0 {
+			r = rec.Encoded([]byte(o.ID), order.Append(nil, &o), ClientDirect, now)
+		}
 		id := HeaderValue(r, HeaderEventID)
 		u, err := uuid.Parse(id)
 		if err != nil || u.Version() != 7 || u.Variant() != uuid.RFC4122 {

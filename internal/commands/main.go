@@ -21,7 +21,8 @@ import (
 	"github.com/ordersctl/ordersctl/internal/tail"
 )
 
-// The exit codes. Of several causes the first of 6, 5, 3, 1, 130 counts.
+// The exit codes. Of several causes the first of 6, 5, 3, 1, 130 counts; 6
+// (integrity) and 5 (an invalid run) are bench's.
 const (
 	exitOK          = 0
 	exitFailed      = 1 // failed, or any item failed

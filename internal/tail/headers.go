@@ -13,6 +13,10 @@ import (
 // more than all the rest. Batches that are not compressed keep theirs.
 type withoutHeaders struct{ inner kgo.Decompressor }
 
+// WithoutHeaders is a decompressor for readings that look at no header: they are
+// spared the making of them.
+func WithoutHeaders() kgo.Decompressor { return withoutHeaders{kgo.DefaultDecompressor()} }
+
 // Decompress implements kgo.Decompressor.
 func (d withoutHeaders) Decompress(src []byte, codec kgo.CompressionCodecType) ([]byte, error) {
 	out, err := d.inner.Decompress(src, codec)

@@ -131,7 +131,7 @@ func (t *Tail) ClientOptions() []kgo.Opt {
 		kgo.WithHooks(t.outages),
 	}
 	if !t.opts.Filter.onHeaders && !t.opts.Format.needsHeaders() {
-		opts = append(opts, kgo.WithDecompressor(withoutHeaders{kgo.DefaultDecompressor()}))
+		opts = append(opts, kgo.WithDecompressor(WithoutHeaders()))
 	}
 	if t.opts.Group != "" {
 		opts = append(opts,

@@ -1,0 +1,237 @@
+package bench
+
+import (
+	"cmp"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/ordersctl/ordersctl/internal/client"
+)
+
+const (
+	// tick is how often notebooks are emptied and a view is shown.
+	tick = 250 * time.Millisecond
+	// openSeconds is how many seconds are kept as histograms: the window of live
+	// figures and of thresholds that abort, and some to spare for a tick that is late.
+	openSeconds = 16
+	// Window is what thresholds look at while a run goes on.
+	Window = 10 * time.Second
+
+	keptSlowest = 10
+	keptCauses  = 64 // a server that puts an id into its status must not fill our memory
+)
+
+// collector adds up a run: in all, and by second. Its size does not depend on
+// how long the run takes.
+type collector struct {
+	warmup time.Duration // what was due before is not measured
+
+	mu sync.Mutex
+	// All guarded by mu.
+	latency, service, lag *Histogram
+	slots                 [openSeconds]*slot
+	newest                int64 // second
+	closed                int64 // seconds before it are in the series
+	series                series
+	causes                []causeCount
+	settled               [3]uint64 // measured; by outcomeIndex
+	firstSeq              uint64
+	anyMeasured           bool
+	lastAnswer            time.Duration
+	slowest               []Slow // the slowest first
+	gaps                  gaps
+	ours                  *Slow // the first that failed for want of something on this machine
+}
+
+// slot is one second.
+type slot struct {
+	second       int64
+	latency, lag *Histogram
+	sent         uint64
+	settled      [3]uint64
+}
+
+type causeCount struct {
+	outcome client.Outcome
+	cause   string
+	n       uint64
+}
+
+// Slow is one of the slowest orders.
+type Slow struct {
+	Seq              uint64
+	Latency, Service time.Duration
+	At               time.Duration // when it was answered
+	Outcome          client.Outcome
+	Cause            string
+	Partition        int32 // -1 where the answer did not tell
+	Offset           int64
+}
+
+func newCollector(warmup time.Duration) *collector {
+	c := &collector{warmup: warmup, latency: NewHistogram(), service: NewHistogram(), lag: NewHistogram(), gaps: newGaps()}
+	for i := range c.slots {
+		c.slots[i] = &slot{second: -1, latency: NewHistogram(), lag: NewHistogram()}
+	}
+	c.slots[0].second = 0
+	return c
+}
+
+// absorb takes the samples of a lane.
+func (c *collector) absorb(starts []start, ends []sample) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := range starts {
+		s := &starts[i]
+		at := c.slot(s.at)
+		at.sent += uint64(s.orders)
+		if s.lag < 0 {
+			continue
+		}
+		at.lag.RecordN(s.lag, s.orders)
+		if s.due >= c.warmup {
+			c.lag.RecordN(s.lag, s.orders)
+		}
+	}
+	for i := range ends {
+		c.add(&ends[i])
+	}
+}
+
+func (c *collector) add(s *sample) {
+	latency := s.Answered - s.due
+	which := outcomeIndex(s.Outcome)
+	at := c.slot(s.Answered)
+	at.latency.Record(latency)
+	at.settled[which]++
+	c.lastAnswer = max(c.lastAnswer, s.Answered)
+	if s.Outcome == client.Acked {
+		c.gaps.ack(s.Answered, s.due, s.Partition)
+	}
+	if s.Ours && c.ours == nil {
+		c.ours = slowOf(s, latency)
+	}
+	if s.due < c.warmup {
+		return
+	}
+	c.latency.Record(latency)
+	if s.Sent >= 0 {
+		c.service.Record(s.Answered - s.Sent)
+	}
+	c.settled[which]++
+	c.count(s.Outcome, s.Cause)
+	if !c.anyMeasured || s.seq < c.firstSeq {
+		c.anyMeasured, c.firstSeq = true, s.seq
+	}
+	if len(c.slowest) < keptSlowest || latency > c.slowest[len(c.slowest)-1].Latency {
+		c.keepSlow(slowOf(s, latency))
+	}
+}
+
+func slowOf(s *sample, latency time.Duration) *Slow {
+	return &Slow{
+		Seq: s.seq, Latency: latency, Service: max(s.Answered-s.Sent, 0), At: s.Answered,
+		Outcome: s.Outcome, Cause: s.Cause, Partition: s.Partition, Offset: s.Offset,
+	}
+}
+
+func (c *collector) keepSlow(s *Slow) {
+	at, _ := slices.BinarySearchFunc(c.slowest, s.Latency, func(e Slow, l time.Duration) int { return cmp.Compare(l, e.Latency) })
+	c.slowest = slices.Insert(c.slowest, at, *s)
+	c.slowest = c.slowest[:min(len(c.slowest), keptSlowest)]
+}
+
+func (c *collector) count(o client.Outcome, cause string) {
+	for i := range c.causes {
+		if k := &c.causes[i]; k.outcome == o && k.cause == cause {
+			k.n++
+			return
+		}
+	}
+	if len(c.causes) >= keptCauses && cause != "other" {
+		c.count(o, "other")
+		return
+	}
+	c.causes = append(c.causes, causeCount{o, cause, 1})
+}
+
+// slot is that of a time. What comes too late for its second counts in the
+// oldest that is open.
+func (c *collector) slot(at time.Duration) *slot {
+	second := max(int64(at/time.Second), c.closed)
+	for c.newest < second {
+		c.newest++
+		c.closeTo(c.newest - openSeconds + 1)
+		s := c.slots[c.newest%openSeconds]
+		s.second, s.sent, s.settled = c.newest, 0, [3]uint64{}
+		s.latency.Reset()
+		s.lag.Reset()
+	}
+	return c.slots[second%openSeconds]
+}
+
+// closeTo puts the seconds before one into the series.
+func (c *collector) closeTo(second int64) {
+	for ; c.closed < second; c.closed++ {
+		s := c.slots[c.closed%openSeconds]
+		lat, lag := s.latency.Quantiles(), s.lag.Quantiles()
+		c.series.add(Second{
+			At: time.Duration(c.closed) * time.Second, Width: time.Second,
+			Sent: s.sent, Acked: s.settled[0], NotWritten: s.settled[1], Unknown: s.settled[2],
+			P50: lat.P50, P99: lat.P99, Max: lat.Max,
+			LagP50: lag.P50, LagP99: lag.P99, LagMax: lag.Max,
+		})
+	}
+}
+
+// tick closes the seconds that are over. A lane may still hold samples of the
+// last moments, so it leaves those some time.
+func (c *collector) tick(now time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	settled := now - 2*tick
+	if settled <= 0 {
+		return
+	}
+	c.slot(settled)
+	c.closeTo(int64(settled / time.Second))
+	c.gaps.closeTo(settled)
+}
+
+// finish closes all.
+func (c *collector) finish(now time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.slot(now)
+	c.closeTo(int64(now/time.Second) + 1)
+	if last := &c.series.points[len(c.series.points)-1]; now > last.At {
+		last.Width = min(last.Width, now-last.At)
+	}
+	c.gaps.closeTo(now + tick)
+}
+
+// recent adds up the last seconds that are closed, for up to so long.
+func (c *collector) recent(length time.Duration) (h *Histogram, settled [3]uint64, covered time.Duration) {
+	h = NewHistogram()
+	first := max(c.closed-int64(length/time.Second), 0, c.newest-openSeconds+1)
+	for second := first; second < c.closed; second++ {
+		s := c.slots[second%openSeconds]
+		h.Merge(s.latency)
+		for i, n := range s.settled {
+			settled[i] += n
+		}
+	}
+	return h, settled, time.Duration(c.closed-first) * time.Second
+}
+
+func outcomeIndex(o client.Outcome) int {
+	switch o {
+	case client.Acked:
+		return 0
+	case client.NotWritten:
+		return 1
+	default:
+		return 2
+	}
+}

@@ -1,0 +1,88 @@
+package bench
+
+import (
+	"bufio"
+	"context"
+	"crypto/x509"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/valyala/fasthttp"
+)
+
+// conn is a connection with its reader.
+type conn struct {
+	net.Conn
+	raw      net.Conn // below TLS
+	in       *bufio.Reader
+	deadline time.Time
+	used     time.Duration // when it had its last answer
+}
+
+// readBuffer holds the largest head of an answer that is taken; what ordinary
+// servers send has a few hundred bytes.
+const readBuffer = 8 << 10
+
+func newConn(c, raw net.Conn) *conn {
+	return &conn{Conn: c, raw: raw, in: bufio.NewReaderSize(c, readBuffer)}
+}
+
+// exchange writes a request and reads its answer.
+func (c *conn) exchange(now time.Time, timeout time.Duration, request []byte, a *answerReader) error {
+	// Moving a deadline costs as much as making an order. One that is a little
+	// later does for many requests.
+	if c.deadline.Sub(now) < timeout {
+		c.deadline = now.Add(timeout + timeout/16)
+		if err := c.SetDeadline(c.deadline); err != nil {
+			return err
+		}
+	}
+	if _, err := c.Write(request); err != nil {
+		return err
+	}
+	// The parser calls every error of the first byte the end of the connection.
+	if _, err := c.in.Peek(1); err != nil {
+		return err
+	}
+	return a.read(c.in)
+}
+
+// causeOf names an error by one of a few words. ours: this machine lacked
+// something, whatever the server did.
+func causeOf(err error) (cause string, ours bool) {
+	var timeout interface{ Timeout() bool }
+	var dns *net.DNSError
+	var authority x509.UnknownAuthorityError
+	var host x509.HostnameError
+	var invalid x509.CertificateInvalidError
+	switch {
+	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
+		return "out of files", true
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return "out of ports", true
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "refused", false
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		return "reset", false
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded), errors.Is(err, fasthttp.ErrTimeout),
+		errors.As(err, &timeout) && timeout.Timeout():
+		return "timeout", false
+	case errors.Is(err, context.Canceled), errors.Is(err, net.ErrClosed):
+		return "cut short", false
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return "closed", false
+	case errors.As(err, &dns):
+		return "no such host", false
+	case errors.As(err, &authority), errors.As(err, &host), errors.As(err, &invalid):
+		return "certificate", false
+	}
+	var op *net.OpError
+	if errors.As(err, &op) {
+		return "network", false
+	}
+	return "broken answer", false
+}

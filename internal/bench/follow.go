@@ -1,0 +1,136 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/ordersctl/ordersctl/internal/tail"
+)
+
+// Follower reads along with a run, to tell when its orders could be consumed.
+type Follower struct {
+	ledger *Ledger
+	start  time.Time
+	warmup time.Duration
+	mark   Mark
+	names  *audit // only to read numbers
+
+	consumed, appended *Histogram
+	early              uint64 // appended before they were sent, by the clocks
+	seen               atomic.Uint64
+
+	end   context.CancelFunc
+	ended chan struct{}
+}
+
+// FollowOpts are what the client of a Follower has to be made with: it reads
+// what the run writes, each answer as soon as there is a record.
+func (m Mark) FollowOpts() []kgo.Opt {
+	from := map[int32]kgo.Offset{}
+	for p, end := range m.Ends {
+		from[p] = kgo.NewOffset().At(end)
+	}
+	return []kgo.Opt{
+		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{m.Topic: from}),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.FetchMinBytes(1),
+		kgo.FetchMaxBytes(4 << 20),
+		kgo.FetchMaxPartitionBytes(512 << 10),
+		kgo.WithDecompressor(tail.WithoutHeaders()),
+	}
+}
+
+// Follow reads with cl, which is made with FollowOpts, until Close. start is
+// what the ledger counts from; orders sent before warmup are not measured.
+func Follow(ctx context.Context, cl *kgo.Client, mark Mark, run string, l *Ledger, start time.Time, warmup time.Duration) *Follower {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	f := &Follower{
+		ledger: l, start: start, warmup: warmup, mark: mark,
+		names:    &audit{idStart: []byte(`{"id":"b-` + run + `-k`), user: []byte(`"b-` + run + `-`)},
+		consumed: NewHistogram(), appended: NewHistogram(),
+		end: cancel, ended: make(chan struct{}),
+	}
+	go func() {
+		defer close(f.ended)
+		f.read(ctx, cl)
+	}()
+	return f
+}
+
+func (f *Follower) read(ctx context.Context, cl *kgo.Client) {
+	names := &reader{audit: f.names}
+	for ctx.Err() == nil {
+		fetches := cl.PollFetches(ctx)
+		// When it reached us, whatever it takes to look at the ones before it.
+		now := time.Since(f.start)
+		fetches.EachRecord(func(r *kgo.Record) {
+			if _, seq, ok := names.canonical(r.Value); ok {
+				f.arrived(seq, now, r.Timestamp)
+			}
+		})
+	}
+}
+
+func (f *Follower) arrived(seq uint64, now time.Duration, stamped time.Time) {
+	e := f.ledger.Entry(seq)
+	if e.State == Unsent || e.Sent < f.warmup {
+		return
+	}
+	f.consumed.Record(now - e.Sent)
+	f.seen.Add(1)
+	if !f.mark.LogAppendTime {
+		return
+	}
+	// The broker's clock has milliseconds, cut off.
+	after := stamped.Sub(f.start.Add(e.Sent).Truncate(time.Millisecond))
+	if after < 0 {
+		f.early++
+	}
+	f.appended.Record(after)
+}
+
+// Close waits until as many orders have arrived as are wanted, or none has for
+// a second, and tells the spans.
+func (f *Follower) Close(ctx context.Context, want uint64) []Span {
+	const lull = time.Second
+	seen, since := f.seen.Load(), time.Now()
+	for seen < want && time.Since(since) < lull && pause(ctx, 10*time.Millisecond) == nil {
+		if now := f.seen.Load(); now != seen {
+			seen, since = now, time.Now()
+		}
+	}
+	f.end()
+	<-f.ended
+	return f.spans()
+}
+
+func (f *Follower) spans() []Span {
+	appended := Span{Name: "sent to append", Clock: "log, 1 ms"}
+	consumed := Span{Name: "sent to consumed", Clock: "ours"}
+	switch {
+	case !f.mark.LogAppendTime:
+		appended.Absent = "the topic keeps the client's time (message.timestamp.type=CreateTime)"
+	case f.early > f.appended.Count()/100:
+		appended.Absent = fmt.Sprintf("the broker's clock is behind ours: %s orders appended before they were sent", thousands(f.early))
+	}
+	for _, s := range []struct {
+		span *Span
+		of   *Histogram
+	}{{&appended, f.appended}, {&consumed, f.consumed}} {
+		if s.span.Absent != "" {
+			s.span.Clock = ""
+			continue
+		}
+		d, err := NewDistribution(s.of)
+		if err != nil {
+			s.span.Absent = err.Error()
+			continue
+		}
+		s.span.Times = d
+	}
+	return []Span{appended, consumed, {Name: "sent to committed", Absent: "there is no database in this pipeline yet"}}
+}

@@ -1,0 +1,189 @@
+package bench
+
+import (
+	"fmt"
+	"math"
+	"runtime"
+	"runtime/metrics"
+	"time"
+)
+
+const (
+	// DefaultLagLimit is what the p99 of the generator's own lag may be. Lag is
+	// part of every latency that is measured, so a latency of a few milliseconds
+	// means little beyond it.
+	DefaultLagLimit = time.Millisecond
+
+	// lateSeconds in a row with most orders beyond the limit spoil a run too: in
+	// a long one they would be lost in the p99.
+	lateSeconds = 3
+
+	// busyCPU is the share of its CPUs above which a closed loop measures this
+	// program as much as the server.
+	busyCPU = 0.9
+)
+
+// Judgement says whether the figures are the server's, or were spoiled by the
+// program that measured them.
+type Judgement struct {
+	Valid  bool
+	Reason string        // of an invalid run
+	At     time.Duration // since when, from the run's start
+	Notes  []string      // what a reader of the figures should know, though they are valid
+
+	LagP99, LagLimit time.Duration
+	CPUs             int
+	CPU              float64       // share of them that this process used; negative: unknown
+	MachineCPU       float64       // share that all processes used; negative: unknown
+	WaitedForCPU     time.Duration // by this process's threads together; negative: unknown
+	GCPauses         uint64
+	GCPauseMax       time.Duration // upper end of its bucket
+	OpenFiles        uint64        // limit; 0: unknown
+}
+
+// usage is what the process had taken at a moment.
+type usage struct {
+	at                      time.Time
+	process, waited         time.Duration
+	busy, total             time.Duration
+	hasCPU, hasWait, hasAll bool
+	pauses                  *metrics.Float64Histogram
+}
+
+func takeUsage() usage {
+	u := usage{at: time.Now()}
+	u.process, u.hasCPU = processTime()
+	u.waited, u.hasWait = waitedForCPU()
+	u.busy, u.total, u.hasAll = machineTime()
+	read := []metrics.Sample{{Name: "/sched/pauses/total/gc:seconds"}}
+	metrics.Read(read)
+	if read[0].Value.Kind() == metrics.KindFloat64Histogram {
+		u.pauses = read[0].Value.Float64Histogram()
+	}
+	return u
+}
+
+// since is the share of the CPUs that was used between two moments.
+func (u usage) since(before usage) (process, machine float64, waited time.Duration) {
+	process, machine, waited = -1, -1, -1
+	wall := u.at.Sub(before.at)
+	if wall <= 0 {
+		return process, machine, waited
+	}
+	if u.hasCPU && before.hasCPU {
+		process = float64(u.process-before.process) / float64(wall) / float64(cpus())
+	}
+	if all := u.total - before.total; u.hasAll && before.hasAll && all > 0 {
+		machine = float64(u.busy-before.busy) / float64(all)
+	}
+	if u.hasWait && before.hasWait {
+		waited = max(u.waited-before.waited, 0)
+	}
+	return process, machine, waited
+}
+
+// cpus is how many this process may use: what it is pinned to counts, and a
+// container's quota.
+func cpus() int { return min(runtime.NumCPU(), max(runtime.GOMAXPROCS(0), 1)) }
+
+// judge holds a run against the limits. The series is without warm-up.
+func judge(limit time.Duration, open bool, lag *Histogram, points []Second, ours *Slow, before, after usage) Judgement {
+	if limit == 0 {
+		limit = DefaultLagLimit
+	}
+	j := Judgement{Valid: true, LagLimit: limit, CPUs: cpus()}
+	j.CPU, j.MachineCPU, j.WaitedForCPU = after.since(before)
+	j.GCPauses, j.GCPauseMax = pausesBetween(before.pauses, after.pauses)
+	j.OpenFiles, _ = openFiles()
+	j.LagP99 = lag.quantile(99)
+	if ours != nil {
+		j.invalid(ours.At, "%s on this machine", ours.Cause)
+		return j
+	}
+	if !open {
+		// Nothing is due in a closed loop, so nothing can be late.
+		if j.CPU > busyCPU {
+			j.Notes = append(j.Notes, fmt.Sprintf("the generator used %.0f %% of its CPUs: the rate may be its own limit", 100*j.CPU))
+		}
+		return j
+	}
+	switch at, late := lateFrom(points, limit); {
+	case j.LagP99 > limit:
+		j.invalid(at, "generator lag p99 %s > %s from %s on: %s", short(j.LagP99), short(limit), stamp(at), j.cause())
+	case late:
+		j.invalid(at, "generator lag p50 > %s for %d s and longer from %s on: %s", short(limit), lateSeconds, stamp(at), j.cause())
+	}
+	return j
+}
+
+func (j *Judgement) invalid(at time.Duration, format string, args ...any) {
+	j.Valid, j.At, j.Reason = false, at, fmt.Sprintf(format, args...)
+}
+
+// cause is the likeliest reason for a generator that was late.
+func (j *Judgement) cause() string {
+	switch {
+	case j.CPU > busyCPU:
+		return fmt.Sprintf("CPU %.0f %%", 100*j.CPU)
+	case j.MachineCPU > busyCPU:
+		return fmt.Sprintf("CPU %.0f %%, of it %.0f %% others'", 100*j.MachineCPU, 100*max(j.MachineCPU-max(j.CPU, 0), 0))
+	case j.GCPauseMax > j.LagLimit:
+		return fmt.Sprintf("garbage collection paused it for up to %s", short(j.GCPauseMax))
+	case j.WaitedForCPU > 0:
+		return fmt.Sprintf("its threads waited %s for a CPU", short(j.WaitedForCPU))
+	}
+	return "its timers are late"
+}
+
+// lateFrom is where the first second began that was beyond the limit, and
+// whether most of several in a row was.
+func lateFrom(points []Second, limit time.Duration) (at time.Duration, late bool) {
+	found, run := false, 0
+	for i, p := range points {
+		if p.LagP99 > limit && !found {
+			found, at = true, p.At
+		}
+		if p.LagP50 <= limit {
+			run = 0
+			continue
+		}
+		if run++; run == lateSeconds {
+			return points[i-lateSeconds+1].At, true
+		}
+	}
+	return at, false
+}
+
+// pausesBetween counts garbage collections' pauses, and their longest.
+func pausesBetween(before, after *metrics.Float64Histogram) (n uint64, longest time.Duration) {
+	if before == nil || after == nil || len(before.Counts) != len(after.Counts) {
+		return 0, 0
+	}
+	for i := range after.Counts {
+		if d := after.Counts[i] - before.Counts[i]; d > 0 {
+			n += d
+			end := after.Buckets[i+1]
+			if math.IsInf(end, 1) {
+				end = after.Buckets[i]
+			}
+			longest = time.Duration(end * 1e9)
+		}
+	}
+	return n, longest
+}
+
+// short is a duration with two or three digits, for a sentence.
+func short(d time.Duration) string {
+	for _, grain := range []time.Duration{10 * time.Second, 100 * time.Millisecond, time.Millisecond, 10 * time.Microsecond, time.Microsecond} {
+		if d >= 10*grain {
+			return d.Round(grain).String()
+		}
+	}
+	return d.String()
+}
+
+// stamp is a moment of a run: 3:10.
+func stamp(at time.Duration) string {
+	s := int(at / time.Second)
+	return fmt.Sprintf("%d:%02d", s/60, s%60)
+}

@@ -1,0 +1,99 @@
+package bench
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestJudge(t *testing.T) {
+	second := func(at int, p50, p99 time.Duration) Second {
+		return Second{At: time.Duration(at) * time.Second, LagP50: p50, LagP99: p99}
+	}
+	hist := func(n int, d time.Duration, late int, by time.Duration) *Histogram {
+		h := NewHistogram()
+		h.RecordN(d, n)
+		h.RecordN(by, late)
+		return h
+	}
+	at := time.Now()
+	idle := usage{at: at, hasCPU: true}
+	used := usage{at: at.Add(10 * time.Second), hasCPU: true, process: time.Second}
+	full := usage{at: at.Add(10 * time.Second), hasCPU: true, process: time.Duration(cpus()) * 10 * time.Second}
+	for _, tt := range []struct {
+		name   string
+		open   bool
+		limit  time.Duration
+		lag    *Histogram
+		points []Second
+		ours   *Slow
+		after  usage
+		want   string // its reason; empty: valid
+		since  time.Duration
+		note   string
+	}{
+		{
+			name: "in time", open: true, lag: hist(1000, 100*time.Microsecond, 5, 5*ms),
+			points: []Second{second(0, ms/10, 5*ms)}, after: used,
+		},
+		{
+			name: "late as a whole", open: true, lag: hist(1000, 100*time.Microsecond, 20, 14*ms), after: full,
+			points: []Second{second(0, ms/10, ms/2), second(190, ms/10, 14*ms), second(191, ms/10, 14*ms)},
+			want:   "generator lag p99 14ms > 1ms from 3:10 on: CPU 100 %", since: 190 * time.Second,
+		},
+		{
+			name: "late for a while in a long run", open: true, lag: hist(100_000, ms/10, 300, 20*ms), after: used,
+			points: []Second{second(0, 0, 0), second(1, 2*ms, 3*ms), second(2, 0, 0), second(3, 2*ms, 3*ms), second(4, 2*ms, 3*ms), second(5, 2*ms, 3*ms)},
+			want:   "generator lag p50 > 1ms for 3 s and longer from 0:03 on", since: 3 * time.Second,
+		},
+		{
+			name: "a limit of its own", open: true, limit: 20 * ms, lag: hist(1000, 100*time.Microsecond, 20, 14*ms), after: used,
+			points: []Second{second(0, ms, 14*ms)},
+		},
+		{
+			name: "no files left", open: true, lag: hist(1000, 0, 0, 0), after: used,
+			ours: &Slow{At: 5 * time.Second, Cause: "out of files"}, want: "out of files on this machine", since: 5 * time.Second,
+		},
+		{name: "a closed loop is never late", lag: NewHistogram(), after: full, note: "the generator used 100 % of its CPUs"},
+		{name: "a closed loop at ease", lag: NewHistogram(), after: used},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			j := judge(tt.limit, tt.open, tt.lag, tt.points, tt.ours, idle, tt.after)
+			if j.Valid != (tt.want == "") || !strings.HasPrefix(j.Reason, tt.want) || j.At != tt.since {
+				t.Errorf("valid %t, %q at %s, want %q at %s", j.Valid, j.Reason, j.At, tt.want, tt.since)
+			}
+			if notes := strings.Join(j.Notes, "; "); !strings.HasPrefix(notes, tt.note) || tt.note == "" && notes != "" {
+				t.Errorf("notes %q, want %q", notes, tt.note)
+			}
+		})
+	}
+}
+
+func TestUsageIsMeasured(t *testing.T) {
+	before := takeUsage()
+	deadline := time.Now().Add(50 * ms)
+	for x := 0; time.Now().Before(deadline); x++ {
+		_ = x
+	}
+	after := takeUsage()
+	process, machine, waited := after.since(before)
+	if before.hasCPU && (process <= 0 || process > 1.5) {
+		t.Errorf("process used %g of its CPUs", process)
+	}
+	if before.hasAll && after.total > before.total && (machine < 0 || machine > 1) {
+		t.Errorf("machine used %g", machine)
+	}
+	if before.hasWait && waited < 0 {
+		t.Errorf("waited %s", waited)
+	}
+}
+
+func TestShort(t *testing.T) {
+	for want, d := range map[string]time.Duration{
+		"14ms": 14_123_456, "1ms": time.Millisecond, "1.5ms": 1_500_000, "230µs": 230_400, "3.2s": 3_212 * ms, "0s": 0,
+	} {
+		if got := short(d); got != want {
+			t.Errorf("%d is %q, want %q", d, got, want)
+		}
+	}
+}

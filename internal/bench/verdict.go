@@ -1,0 +1,163 @@
+package bench
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// The exit codes of a run. Of several causes the first of this list counts.
+const (
+	ExitIntegrity   = 6
+	ExitInvalid     = 5
+	ExitCheck       = 3
+	ExitFailed      = 1
+	ExitInterrupted = 130
+)
+
+// Verdict is the run in a word.
+type Verdict struct {
+	Word     string   `json:"word"`    // PASS, FAIL, INVALID
+	Reasons  []string `json:"reasons"` // the one that counts first
+	ExitCode int      `json:"exit_code"`
+}
+
+// Judge sets the verdict. Call it last. failed are other things that make the
+// run a failure, such as a log that could not be read.
+func (r *Result) Judge(failed ...string) {
+	type cause struct {
+		code int
+		text string
+	}
+	var causes []cause
+	add := func(code int, format string, args ...any) {
+		causes = append(causes, cause{code, fmt.Sprintf(format, args...)})
+	}
+	if r.Integrity != nil && r.Integrity.Breaches() > 0 {
+		add(ExitIntegrity, "integrity: %s", r.Integrity.breaches())
+	}
+	if !r.Generator.Valid {
+		add(ExitInvalid, "%s", r.Generator.Reason)
+	}
+	for _, t := range r.Thresholds {
+		if !t.OK {
+			add(ExitCheck, "%s", t.missed())
+		}
+	}
+	if r.Aborted != "" && !slices.ContainsFunc(r.Thresholds, func(t Checked) bool { return t.Text == r.Aborted && !t.OK }) {
+		add(ExitCheck, "%s was not met over %s", r.Aborted, Window)
+	}
+	for _, text := range failed {
+		add(ExitFailed, "%s", text)
+	}
+	if r.Orders.Acked == 0 {
+		add(ExitFailed, "no order was acknowledged")
+	}
+	switch {
+	case r.CutShort && r.Aborted != "":
+		// The threshold has told why.
+	case r.CutShort:
+		add(ExitInterrupted, "cut short after %s", clockTime(r.Span))
+	}
+	r.Verdict = Verdict{Word: "PASS", Reasons: []string{}}
+	for _, c := range causes {
+		r.Verdict.Reasons = append(r.Verdict.Reasons, c.text)
+	}
+	if len(causes) == 0 {
+		return
+	}
+	r.Verdict.ExitCode = causes[0].code
+	switch causes[0].code {
+	case ExitInvalid:
+		r.Verdict.Word = "INVALID"
+	case ExitInterrupted:
+	default:
+		r.Verdict.Word = "FAIL"
+	}
+}
+
+// breaches is "3 acked orders lost, 1 record duplicated".
+func (i *Integrity) breaches() string {
+	var parts []string
+	part := func(n uint64, one, many string) {
+		switch {
+		case n == 1:
+			parts = append(parts, "1 "+one)
+		case n > 1:
+			parts = append(parts, thousands(n)+" "+many)
+		}
+	}
+	part(i.Lost, "acked order lost", "acked orders lost")
+	part(i.Duplicated, "record duplicated", "records duplicated")
+	part(i.Reordered, "record reordered", "records reordered")
+	part(i.Corrupted, "record corrupted", "records corrupted")
+	part(i.NotWrittenFound, "order found that was called not written", "orders found that were called not written")
+	return strings.Join(parts, ", ")
+}
+
+// missed is "p99 61.2 ms, wanted < 50ms".
+func (c Checked) missed() string {
+	at := strings.IndexAny(c.Text, "<>=!")
+	if at < 0 {
+		return c.Text
+	}
+	end := at + 1
+	if end < len(c.Text) && c.Text[end] == '=' {
+		end++
+	}
+	value := c.Value
+	if value == "-" {
+		value = "is not known"
+	}
+	return fmt.Sprintf("%s %s, wanted %s %s", c.Text[:at], value, c.Text[at:end], c.Text[end:])
+}
+
+// line is the last line of the summary.
+func (r *Result) line() string {
+	v := r.Verdict
+	text := strings.Join(v.Reasons, "; ")
+	if v.Word == "PASS" {
+		var parts []string
+		if r.CutShort {
+			parts = append(parts, text+": valid")
+		} else {
+			parts = append(parts, "valid")
+		}
+		switch {
+		case r.Integrity != nil:
+			parts = append(parts, "intact")
+		default:
+			parts = append(parts, "not verified")
+		}
+		if n := len(r.Thresholds); n > 0 {
+			met := n - countFunc(r.Thresholds, func(c Checked) bool { return !c.OK })
+			parts = append(parts, fmt.Sprintf("%d of %d thresholds", met, n))
+		}
+		text = strings.Join(parts, ", ")
+	}
+	if v.ExitCode != 0 {
+		text += fmt.Sprintf(" (exit %d)", v.ExitCode)
+	}
+	return fmt.Sprintf("%-7s  %s", v.Word, text)
+}
+
+func countFunc[T any](list []T, is func(T) bool) int {
+	n := 0
+	for i := slices.IndexFunc(list, is); i >= 0; i = slices.IndexFunc(list, is) {
+		n++
+		list = list[i+1:]
+	}
+	return n
+}
+
+// clockTime is a moment of a run or its length, as a person reads it: 5m0s, 12s.
+func clockTime(d time.Duration) string {
+	switch {
+	case d >= time.Minute:
+		return d.Round(time.Second).String()
+	case d >= 10*time.Second:
+		return d.Round(100 * time.Millisecond).String()
+	}
+	return d.Round(time.Millisecond).String()
+}

@@ -1,0 +1,342 @@
+package commands
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/ordersctl/ordersctl/internal/bench"
+	"github.com/ordersctl/ordersctl/internal/client"
+)
+
+// benchRun is one run from its preparation to its result.
+type benchRun struct {
+	*benchOptions
+	shown  *App // whose stderr is the live view's
+	live   *benchLive
+	setup  bench.Setup
+	source bench.Source
+	ledger *bench.Ledger
+	target bench.Target
+
+	kafka   *kgo.Client // nil where nobody looks into Kafka
+	reading *kgo.Client // of --stages
+	mark    bench.Mark
+	start   time.Time
+	follow  *bench.Follower
+	leaders *bench.LeaderWatch
+}
+
+func runBench(ctx context.Context, opts *benchOptions) error {
+	if err := opts.checkPlace(opts.loaded); err != nil {
+		return err
+	}
+	if opts.loaded.Protected {
+		if err := opts.app.confirm(ctx, opts.loaded, opts.question(), opts.loaded.Topic, false, opts.confirm); err != nil {
+			return err
+		}
+	}
+	files, err := openBenchFiles(opts)
+	if err != nil {
+		return err
+	}
+	defer files.close()
+	r := &benchRun{benchOptions: opts, ledger: bench.NewLedger(opts.ledgerRoom())}
+	r.live = newBenchLive(opts.app)
+	shown := *opts.app
+	shown.Err = r.live
+	r.shown = &shown
+	defer r.close()
+	if err := r.prepare(ctx); err != nil {
+		return err
+	}
+	result, hist, err := r.measure(ctx)
+	if err != nil {
+		return err
+	}
+	return r.tell(result, hist, files)
+}
+
+// question is asked in a protected context.
+func (o *benchOptions) question() string {
+	where := o.to
+	if o.to == toKafka {
+		where = "topic " + o.loaded.Topic
+	}
+	if n := o.orders(); n > 0 {
+		return fmt.Sprintf("Load %s with about %s orders?", where, thousands(int64(n)))
+	}
+	return fmt.Sprintf("Load %s?", where)
+}
+
+// prepare makes every contact, so that what is missing is told before the load.
+func (r *benchRun) prepare(ctx context.Context) error {
+	o := r.benchOptions
+	if len(o.source.Statuses) == 0 {
+		for _, name := range o.loaded.Order.Statuses {
+			o.source.Statuses = append(o.source.Statuses, bench.Status{Name: name, Weight: 1})
+		}
+	}
+	var err error
+	if r.source, err = bench.NewSource(o.source); err != nil {
+		return usageError("", "%w", err)
+	}
+	r.setup = o.setup()
+	if o.interest {
+		if err := r.lookIntoKafka(ctx); err != nil {
+			return o.hintVerifyNone(err)
+		}
+	}
+	r.target, err = r.dialTarget(ctx)
+	return err
+}
+
+// hintVerifyNone tells what to do without Kafka, where that is a way.
+func (o *benchOptions) hintVerifyNone(err error) error {
+	if o.to == toKafka || errors.Is(err, context.Canceled) {
+		return err
+	}
+	const without = "to measure without reading the topic back, add --verify none"
+	f := &failure{err: err, hint: without, code: exitFailed}
+	var (
+		hinted interface{ Hint() string }
+		coded  interface{ ExitCode() int }
+	)
+	if errors.As(err, &hinted) && hinted.Hint() != "" {
+		f.hint = hinted.Hint() + "; " + without
+	}
+	if errors.As(err, &coded) {
+		f.code = coded.ExitCode()
+	}
+	return f
+}
+
+func (r *benchRun) lookIntoKafka(ctx context.Context) error {
+	l := r.loaded
+	var err error
+	if r.kafka, err = r.shown.Dial(ctx, l); err != nil {
+		return err
+	}
+	if r.mark, err = bench.TakeMark(ctx, r.kafka, l.Topic, r.verify == "log"); err != nil {
+		return client.Explain(err, l.Kafka)
+	}
+	if r.reader {
+		r.reading, err = r.shown.Dial(ctx, l, r.mark.FollowOpts()...)
+	}
+	return err
+}
+
+func (r *benchRun) dialTarget(ctx context.Context) (bench.Target, error) {
+	l := r.loaded
+	if r.to == toKafka {
+		cl, err := r.shown.Dial(ctx, l, bench.KafkaOpts(r.plan, r.maxInFlight, r.timeout)...)
+		if err != nil {
+			return nil, err
+		}
+		return bench.NewKafka(ctx, cl, l.Topic, r.source), nil
+	}
+	key, err := l.Send.Key()
+	if err != nil {
+		return nil, usageError("", "%w", err)
+	}
+	secure, err := l.Send.TLS.Client()
+	if err != nil {
+		return nil, usageError("", "%w", err)
+	}
+	cfg := bench.HTTPConfig{
+		URL: r.to, Connections: r.connections, Batch: r.batch, Key: client.Secret(key),
+		Timeout: r.timeout, ConnectTimeout: l.Kafka.ConnectTimeout, TLS: secure,
+	}
+	if r.batch > 1 {
+		cfg.URL = r.several
+	}
+	if r.plan.Concurrency > 0 {
+		cfg.Connections = r.plan.Concurrency
+		r.setup.Connections = cfg.Connections
+	}
+	h, err := bench.DialHTTP(ctx, cfg, r.source)
+	if err != nil {
+		return nil, err // not h, which would be a target that is nil
+	}
+	return h, nil
+}
+
+// measure loads, reads back, and judges.
+func (r *benchRun) measure(ctx context.Context) (*bench.Result, *bench.Histogram, error) {
+	m, err := bench.Run(ctx, bench.Options{
+		Plan: r.plan, Target: r.target, Ledger: r.ledger,
+		MaxInFlight: r.maxInFlight, Timeout: r.timeout,
+		Thresholds: r.checks, AbortOnFail: r.abort,
+		Began:   func(start time.Time) { r.began(ctx, start) },
+		Observe: func(s bench.Snapshot) { r.live.draw(r.benchOptions.source.Run, r.setup, s) },
+	})
+	r.live.stop()
+	if err != nil {
+		return nil, nil, err
+	}
+	if ctx.Err() != nil {
+		// Ctrl-C ended the load; what was sent is read back all the same. The
+		// next one kills.
+		r.app.say("interrupted: no more orders are sent")
+		ctx = context.WithoutCancel(ctx)
+	}
+	a := bench.Account{
+		Run: r.benchOptions.source.Run, Setup: r.setup, Source: r.source, Measured: m, Thresholds: r.checks,
+		Build: bench.Build{Version: r.app.Build.Version, Revision: r.app.Build.Revision, Go: r.app.Build.Go, Platform: r.app.Build.Platform},
+	}
+	if m.EndSeq >= r.ledger.Max() {
+		a.Measured.Generator.Notes = append(a.Measured.Generator.Notes, fmt.Sprintf("the run ended when its ledger was full, with %s orders", thousands(int64(m.EndSeq))))
+	}
+	if r.leaders != nil {
+		a.Leaders = r.leaders.Close(ctx)
+	}
+	if r.follow != nil {
+		a.Stages = r.follow.Close(ctx, m.Acked)
+	}
+	r.readBack(ctx, &a)
+	result, err := bench.NewResult(a)
+	return result, m.Latency, err
+}
+
+// began starts what runs along.
+func (r *benchRun) began(ctx context.Context, start time.Time) {
+	r.start = start
+	if r.reading != nil {
+		r.follow = bench.Follow(ctx, r.reading, r.mark, r.benchOptions.source.Run, r.ledger, start, r.plan.Warmup)
+	}
+	if r.kafka != nil {
+		r.leaders = bench.WatchLeaders(ctx, r.kafka, r.loaded.Topic, start)
+	}
+}
+
+// readBack holds the log against the ledger.
+func (r *benchRun) readBack(ctx context.Context, a *bench.Account) {
+	if r.verify != "log" {
+		a.Unverified = "--verify none"
+		return
+	}
+	if r.app.ErrTTY {
+		r.app.say("reading %s orders back from topic %s", thousands(int64(a.Measured.EndSeq)), r.loaded.Topic)
+	}
+	// An order may still be written until whoever holds it gives it up; the
+	// broker may take its time for one more answer.
+	settle := r.loaded.Kafka.DeliveryTimeout
+	if r.to == toKafka {
+		settle = max(r.timeout, time.Second)
+	}
+	sum, err := bench.Verify(ctx, r.kafka, bench.VerifyOptions{
+		Mark: r.mark, Ledger: r.ledger, Source: r.source, Run: a.Run, N: a.Measured.EndSeq, Keys: r.setup.Keys,
+		Start: r.start, Settle: settle + r.loaded.Kafka.RequestTimeout,
+		Say: func(line string) { r.app.say("%s", line) },
+	})
+	switch {
+	case err == nil:
+		a.Integrity = &sum
+	case ctx.Err() != nil:
+		a.Unverified = "interrupted"
+		a.Measured.CutShort = true
+	default:
+		a.Unverified = client.Explain(err, r.loaded.Kafka).Error()
+		a.Failed = append(a.Failed, "not verified: "+a.Unverified)
+	}
+}
+
+// tell writes the files and the summary.
+func (r *benchRun) tell(result *bench.Result, hist *bench.Histogram, files *benchFiles) error {
+	var failed error
+	opts := bench.ReportOptions{Color: r.app.Color}
+	if files.json != nil {
+		failed = errors.Join(failed, files.write(files.json, result.WriteJSON))
+		opts.File = r.json
+	}
+	if files.hdr != nil {
+		failed = errors.Join(failed, files.write(files.hdr, func(w io.Writer) error { return bench.WriteHGRM(w, hist) }))
+	}
+	out := r.app.Out
+	if r.json == "-" {
+		if err := result.WriteJSON(out); err != nil {
+			return err
+		}
+		out = r.app.Err
+	}
+	if failed != nil {
+		result.Judge(failed.Error())
+		opts.File = ""
+	}
+	if err := result.WriteText(out, opts); err != nil {
+		return err
+	}
+	if code := result.Verdict.ExitCode; code != 0 {
+		return &doneError{code: code}
+	}
+	return nil
+}
+
+func (r *benchRun) close() {
+	r.live.stop()
+	if r.target != nil {
+		_ = r.target.Close() // what it reports was reported when the run ended
+	}
+	for _, cl := range []*kgo.Client{r.reading, r.kafka} {
+		if cl != nil {
+			cl.Close()
+		}
+	}
+}
+
+// benchFiles are opened before the run, so that an hour's work is not lost to a
+// folder that is not there.
+type benchFiles struct{ json, hdr *os.File }
+
+func openBenchFiles(o *benchOptions) (*benchFiles, error) {
+	f := &benchFiles{}
+	for _, x := range []struct {
+		name string
+		flag string
+		into **os.File
+	}{{o.json, "json", &f.json}, {o.hdr, "hdr", &f.hdr}} {
+		if x.name == "" || x.name == "-" && x.flag == "json" {
+			continue
+		}
+		// Emptied only when there is something to write.
+		file, err := os.OpenFile(x.name, os.O_WRONLY|os.O_CREATE, 0o666)
+		if err != nil {
+			f.close()
+			return nil, usageError("", "--%s: %w", x.flag, err)
+		}
+		*x.into = file
+	}
+	return f, nil
+}
+
+func (f *benchFiles) write(file *os.File, write func(io.Writer) error) error {
+	err := file.Truncate(0)
+	if info, statErr := file.Stat(); statErr == nil && !info.Mode().IsRegular() {
+		err = nil // a pipe
+	}
+	if err == nil {
+		err = write(file)
+	}
+	if err != nil {
+		return fmt.Errorf("write %s: %w", file.Name(), err)
+	}
+	return nil
+}
+
+func (f *benchFiles) close() {
+	for _, file := range []*os.File{f.json, f.hdr} {
+		if file == nil {
+			continue
+		}
+		info, err := file.Stat()
+		_ = file.Close() // a write that failed has told already
+		if err == nil && info.Mode().IsRegular() && info.Size() == 0 {
+			_ = os.Remove(file.Name()) // the run never came to it
+		}
+	}
+}

@@ -1,0 +1,187 @@
+package commands
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/ordersctl/ordersctl/internal/bench"
+	"github.com/ordersctl/ordersctl/internal/config"
+)
+
+// benchFlags reads flags as a run would, without running.
+func benchFlags(t *testing.T, args ...string) (*benchOptions, error) {
+	t.Helper()
+	var got *benchOptions
+	app := &App{
+		IO:      IO{In: strings.NewReader(""), Out: io.Discard, Err: io.Discard},
+		Sources: config.Sources{WorkDir: t.TempDir()},
+	}
+	cmd := newBench(app, func(_ context.Context, o *benchOptions) error {
+		got = o
+		return nil
+	})
+	cmd.SilenceErrors, cmd.SilenceUsage = true, true
+	cmd.SetArgs(args)
+	err := cmd.ExecuteContext(t.Context())
+	return got, err
+}
+
+func TestBenchFlagsMakeAPlan(t *testing.T) {
+	const constant = bench.Constant
+	for _, test := range []struct {
+		name string
+		args string
+		want bench.Plan
+	}{
+		{"a bare bench", "", bench.Plan{Stages: []bench.Stage{{For: 30 * time.Second, From: 1000, To: 1000}}, Batch: 1, Arrivals: constant}},
+		{"so does bench run", "run", bench.Plan{Stages: []bench.Stage{{For: 30 * time.Second, From: 1000, To: 1000}}, Batch: 1, Arrivals: constant}},
+		{"a rate and a length", "-r 5k -d 5m --warmup 15s", bench.Plan{Stages: []bench.Stage{{For: 5 * time.Minute, From: 5000, To: 5000}}, Warmup: 15 * time.Second, Batch: 1, Arrivals: constant}},
+		{"until stopped", "-d 0", bench.Plan{Stages: []bench.Stage{{From: 1000, To: 1000}}, Batch: 1, Arrivals: constant}},
+		{"a count is an end", "-n 500", bench.Plan{Stages: []bench.Stage{{From: 1000, To: 1000}}, Count: 500, Batch: 1, Arrivals: constant}},
+		{"whichever comes first", "-n 500 -d 10s", bench.Plan{Stages: []bench.Stage{{For: 10 * time.Second, From: 1000, To: 1000}}, Count: 500, Batch: 1, Arrivals: constant}},
+		{"stages", "--stage 30s@1k --stage 1m@1k..10k --arrivals poisson", bench.Plan{
+			Stages: []bench.Stage{{For: 30 * time.Second, From: 1000, To: 1000}, {For: time.Minute, From: 1000, To: 10_000}}, Batch: 1, Arrivals: bench.Poisson,
+		}},
+		{"a closed loop", "-c 8", bench.Plan{Concurrency: 8, Duration: 30 * time.Second, Batch: 1, Arrivals: constant}},
+		{"a closed loop with a count", "-c 8 -n 10", bench.Plan{Concurrency: 8, Count: 10, Batch: 1, Arrivals: constant}},
+		{"as fast as it goes", "--rate max -d 5s", bench.Plan{Max: true, Duration: 5 * time.Second, Batch: 1, Arrivals: constant}},
+		{"batches", "--batch 100 --to http://localhost:8080", bench.Plan{Stages: []bench.Stage{{For: 30 * time.Second, From: 1000, To: 1000}}, Batch: 100, Arrivals: constant}},
+	} {
+		o, err := benchFlags(t, strings.Fields(test.args)...)
+		if err != nil {
+			t.Errorf("%s: %v", test.name, err)
+			continue
+		}
+		o.plan.Seed = 0
+		if diff := cmp.Diff(test.want, o.plan); diff != "" {
+			t.Errorf("%s: %s", test.name, diff)
+		}
+	}
+}
+
+func TestBenchRefusesWhatDoesNotFit(t *testing.T) {
+	for args, want := range map[string]string{
+		"-c 8 -r 5k":                           "--concurrency has no rate",
+		"-c 8 --stage 1s@1k":                   "--concurrency has no rate",
+		"--stage 1s@1k -r 5k":                  "--stage has its own rates",
+		"--stage 1s@1k -d 5s":                  "--stage has its own rates",
+		"--stage 1s":                           "is not a stage",
+		"--stage 1s@0":                         "pauses",
+		"-c 0":                                 "--concurrency is not 1 or more",
+		"-n 0":                                 "--count is not 1 or more",
+		"-d -1s":                               "--duration is negative",
+		"--timeout 0s":                         "--timeout is not above 0",
+		"--batch 0":                            "--batch is not between",
+		"--batch 10 --to http://localhost:1/x": "is not known to take several",
+		"--batch 10 --to kafka":                "--batch is for --to URL",
+		"--connections 9 --to kafka":           "--connections is for --to URL",
+		"--to localhost:8080":                  "neither kafka nor the URL",
+		"--connections 0":                      "--connections is not between",
+		"--batch 100 --max-in-flight 10":       "--max-in-flight is less than one request",
+		"--key-dist pareto":                    "is none of uniform, zipf, unique",
+		"--key-dist unique --keys 5":           "--keys is not for --key-dist unique",
+		"--keys 0":                             "keys of a uniform distribution are 0",
+		"--size 10":                            "size",
+		"--statuses pending=x":                 "no share of a status",
+		"--arrivals poisson -c 4":              "--arrivals is for a rate",
+		"--arrivals never":                     "is none of constant, poisson",
+		"--verify db":                          "--verify is none of log, none",
+		"--threshold p99":                      "compares nothing",
+		"--threshold lost==0 --verify none":    "is judged by the log",
+		"--abort-on-fail":                      "has nothing to fail",
+		"-r 1M -d 24h":                         "their ledger takes",
+		"reprot":                               `unknown command "reprot"`,
+		"report":                               `unknown command "report"`,
+		"run now":                              `unknown command "now"`,
+		"clean":                                "takes one run",
+		"clean b-1":                            "is not 1 to 32",
+	} {
+		_, err := benchFlags(t, strings.Fields(args)...)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("bench %s: %v, want %q", args, err, want)
+			continue
+		}
+		if code := exitCode(t.Context(), err); code != exitUsage {
+			t.Errorf("bench %s: exit code %d", args, code)
+		}
+	}
+}
+
+func TestABareBenchLoadsThisMachineOnly(t *testing.T) {
+	for _, test := range []struct {
+		args    string
+		brokers string
+		ok      bool
+	}{
+		{"", "localhost:9092", true},
+		{"", "127.0.0.1:9092", true},
+		{"", "[::1]:9092", true},
+		{"", "kafka-1:9092", false},
+		{"", "localhost:9092,kafka-1:9092", false},
+		{"", "localhost.example.com:9092", false},
+		{"--verify none", "kafka-1:9092", true},
+		{"--verify none --stages", "kafka-1:9092", false},
+		{"--to kafka", "kafka-1:9092", true},
+		{"--to http://localhost:8080/order", "kafka-1:9092", true},
+	} {
+		o, err := benchFlags(t, strings.Fields(test.args)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l := &config.Loaded{Config: config.Default()}
+		l.Kafka.Brokers = strings.Split(test.brokers, ",")
+		if err := o.checkPlace(l); (err == nil) != test.ok {
+			t.Errorf("bench %s with brokers %s: %v", test.args, test.brokers, err)
+		}
+	}
+}
+
+func TestAProtectedContextAsksBeforeItIsLoaded(t *testing.T) {
+	for name, test := range map[string]struct {
+		typed string
+		args  string
+		code  int
+	}{
+		"y is not the name":       {"y\n", "", exitFailed},
+		"another name":            {"order\n", "", exitFailed},
+		"the name goes on":        {"orders\n", "", exitUnreachable},
+		"--confirm with the name": {"", "--confirm orders", exitUnreachable},
+	} {
+		var talk bytes.Buffer
+		app := &App{
+			IO:      IO{In: strings.NewReader(test.typed), Out: io.Discard, Err: &talk, InTTY: true},
+			Sources: config.Sources{WorkDir: t.TempDir(), Environ: []string{"ORDERSCTL_PROTECTED=true", "ORDERSCTL_KAFKA_BROKERS=localhost:1"}},
+		}
+		if code := Run(t.Context(), app, append([]string{"bench", "-n", "5000"}, strings.Fields(test.args)...)); code != test.code {
+			t.Errorf("%s: exit code %d, want %d\n%s", name, code, test.code, talk.String())
+		}
+		asked := strings.Contains(talk.String(), "Load http://localhost:8080/order with about 5,000 orders?")
+		if asked != (test.typed != "") {
+			t.Errorf("%s: it says %q", name, talk.String())
+		}
+	}
+}
+
+func TestTheRunIsInTheSetup(t *testing.T) {
+	o, err := benchFlags(t, strings.Fields("--to https://user:secret@edge/order --stage 1s@1k --stage 2s@1k..2k --key-dist zipf --keys 50 --statuses paid=2,new --seed 7 --size 200")...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.loaded.Send.APIKey = "secret"
+	got := o.setup()
+	want := bench.Setup{
+		Target: "https://user:xxxxx@edge/order", Topic: "orders", Brokers: []string{"localhost:9092"}, Context: "default",
+		Loop: "open", Stages: []string{"1s@1k", "2s@1k..2k"}, Arrivals: "constant", Duration: 3 * time.Second,
+		Connections: 64, Batch: 1, Timeout: 10 * time.Second, MaxInFlight: 100_000, LagLimit: time.Millisecond,
+		Seed: 7, Keys: 50, KeyDist: "zipf", Zipf: 1.1, Statuses: []string{"paid=2", "new=1"}, Size: 200, APIKey: true, Verify: "log",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
