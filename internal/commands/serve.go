@@ -97,6 +97,7 @@ func addGuardFlags(fs *pflag.FlagSet) {
 }
 
 func runServe(ctx context.Context, opts *serveOptions) error {
+	defer collectLess()()
 	app, l := opts.app, opts.cfg
 	reg := telemetry.NewRegistry(app.Build.Version, app.Build.Revision, app.Build.Go)
 	log := app.Logger(l)
