@@ -27,7 +27,7 @@ func validEventID(id []byte) (string, error) {
 		return "", ErrEventID
 	}
 	for _, c := range id {
-		if c < '!' || c > '~' { // a space is not printable to someone who copies it
+		if c < ' ' || c > '~' {
 			return "", ErrEventID
 		}
 	}
