@@ -9,10 +9,12 @@ package lag
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/ordersctl/ordersctl/internal/sink"
 	"github.com/ordersctl/ordersctl/internal/topic"
@@ -97,7 +99,7 @@ func OfTopic(rows []sink.Committed, name, id string) (at map[int32]int64, other 
 // Commits are the offsets that a group has committed to Kafka, by topic.
 func Commits(ctx context.Context, adm *kadm.Client, group string) (map[string]map[int32]int64, error) {
 	rs, err := adm.FetchOffsets(ctx, group)
-	if err != nil {
+	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) { // nobody was ever in it
 		return nil, fmt.Errorf("read the offsets of group %s: %w", group, err)
 	}
 	all := map[string]map[int32]int64{}
