@@ -15,6 +15,7 @@ import (
 	"github.com/ordersctl/ordersctl/internal/client"
 	"github.com/ordersctl/ordersctl/internal/dev"
 	"github.com/ordersctl/ordersctl/internal/ingest"
+	"github.com/ordersctl/ordersctl/internal/lag"
 	"github.com/ordersctl/ordersctl/internal/order"
 	"github.com/ordersctl/ordersctl/internal/send"
 	"github.com/ordersctl/ordersctl/internal/telemetry"
@@ -33,6 +34,7 @@ type Config struct {
 	Serve     ingest.Config         `mapstructure:"serve"`
 	Send      send.Config           `mapstructure:"send"`
 	Admin     telemetry.AdminConfig `mapstructure:"admin"`
+	Status    lag.Config            `mapstructure:"status"`
 	Dev       dev.Config            `mapstructure:"dev"`
 	Log       telemetry.LogConfig   `mapstructure:"log"`
 }
@@ -46,6 +48,7 @@ func Default() Config {
 		NewTopic: topic.DefaultConfig(),
 		Serve:    ingest.DefaultConfig(),
 		Admin:    telemetry.DefaultAdminConfig(),
+		Status:   lag.DefaultConfig(),
 		Dev:      dev.DefaultConfig(),
 		Log:      telemetry.DefaultLogConfig(),
 	}
@@ -63,7 +66,7 @@ func (c Config) Validate() error {
 	if c.Topic == c.DLQTopic {
 		errs = append(errs, fmt.Errorf("topic and dlq-topic are both %q", c.Topic))
 	}
-	err := errors.Join(append(errs, c.Kafka.Validate(), c.NewTopic.Validate(), c.Order.Validate(), c.Serve.Validate(), c.Send.Validate(), c.Admin.Validate(), c.Dev.Validate(), c.Log.Validate())...)
+	err := errors.Join(append(errs, c.Kafka.Validate(), c.NewTopic.Validate(), c.Order.Validate(), c.Serve.Validate(), c.Send.Validate(), c.Admin.Validate(), c.Status.Validate(), c.Dev.Validate(), c.Log.Validate())...)
 	if err == nil {
 		return nil
 	}

@@ -2,10 +2,11 @@ package lag
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"time"
 
-	"github.com/ordersctl/ordersctl/internal/sink"
+	"github.com/twmb/franz-go/pkg/kadm"
 )
 
 // Places are offsets of one topic, of which those count that the database has
@@ -68,29 +69,54 @@ func Committed(ctx context.Context, db Database, group, name, id string) (map[in
 }
 
 // Await returns when the database has passed all places, or with how many it
-// has not when ctx ends or it does not answer any more.
-func Await(ctx context.Context, db Database, group, name, id string, places *Places) (int64, error) {
-	left := places.Left(nil)
+// has not when ctx ends. A database that does not answer is asked again; the
+// error is what it said last.
+func Await(ctx context.Context, db Database, group, name, id string, places *Places) (left int64, err error) {
+	left = places.Left(nil)
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
 	for left > 0 {
-		next, err := Committed(ctx, db, group, name, id)
-		if ctx.Err() != nil {
-			return left, ctx.Err()
-		}
-		if err != nil {
+		next, askErr := Committed(ctx, db, group, name, id)
+		switch {
+		case ctx.Err() != nil:
 			return left, err
+		case askErr == nil:
+			left = places.Left(next)
 		}
-		if left = places.Left(next); left == 0 {
-			break
+		if err = askErr; left == 0 {
+			return 0, nil
 		}
 		select {
 		case <-ctx.Done():
-			return left, ctx.Err()
+			return left, err
 		case <-tick.C:
 		}
 	}
-	return left, nil
+	return 0, nil
 }
 
-var _ Database = sink.Store(nil)
+// AwaitReader returns nil as soon as somebody processes: the group has a
+// member, or its offsets move.
+func AwaitReader(ctx context.Context, adm *kadm.Client, db Database, group, name string) error {
+	before, err := Committed(ctx, db, group, name, "")
+	if err != nil {
+		return err
+	}
+	tick := time.NewTicker(pollEvery)
+	defer tick.Stop()
+	for {
+		g, err := DescribeGroup(ctx, adm, group)
+		if err == nil && len(g.Members) > 0 {
+			return nil
+		}
+		now, err := Committed(ctx, db, group, name, "")
+		if err == nil && !maps.Equal(before, now) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
+}
