@@ -77,7 +77,7 @@ Against a real cluster, name it with --brokers, the environment
 		}
 	}
 	add(groupRun, newDev(app, nil), newServe(app, nil))
-	add(groupKafka, newTopic(app), newSend(app, nil), newTail(app, nil), newBench(app, nil))
+	add(groupKafka, newTopic(app), newSend(app, nil), newTail(app, nil), newBench(app, nil), newDLQ(app))
 	add(groupRun, newStatus(app, nil), newLag(app, nil), newGroup(app))
 	add(groupTool, newConfig(app), newVersion(app))
 	return root
