@@ -4,9 +4,21 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"time"
 )
 
-type Config struct{ URL string }
+type URL string
+
+func (u URL) String() string { return string(u) }
+
+type Config struct {
+	URL            URL           `mapstructure:"url"`
+	EventRetention time.Duration `mapstructure:"event-retention"`
+}
+
+func DefaultConfig() Config     { return Config{} }
+func (c Config) Validate() error { return nil }
+
 type OpenOptions struct {
 	ReadOnly bool
 	Log      *slog.Logger

@@ -171,6 +171,9 @@ func (a *Admin) Addr() string { return a.listener.Addr().String() }
 // Handle adds what one command alone answers, before Run.
 func (a *Admin) Handle(pattern string, h http.Handler) { a.mux.Handle(pattern, h) }
 
+// Close gives up an Admin that was never run.
+func (a *Admin) Close() error { return a.listener.Close() }
+
 // Run serves until ctx ends; the last answers get a second to leave.
 func (a *Admin) Run(ctx context.Context) error {
 	done := make(chan error, 1)
