@@ -199,7 +199,9 @@ func TestRebalancesApplyEachRecordOnce(t *testing.T) {
 }
 
 // outage fails as a database does that is away.
-func outage() error { return &sink.Error{Err: errors.New("connection refused"), Class: sink.ClassOutage} }
+func outage() error {
+	return &sink.Error{Err: errors.New("connection refused"), Class: sink.ClassOutage}
+}
 
 func TestAnOutageDeadLettersNothing(t *testing.T) {
 	k := startKafka(t, 2)
