@@ -3,44 +3,39 @@ package commands
 import (
 	"context"
 	"errors"
-
-	"github.com/spf13/cobra"
-
-	"github.com/twmb/franz-go/pkg/kgo"
+	"io/fs"
 
 	"github.com/ordersctl/ordersctl/internal/config"
 	"github.com/ordersctl/ordersctl/internal/sink"
 )
 
-// addDatabaseFlag: branch sink.
-func addDatabaseFlag(*cobra.Command) {}
-
-func databaseName(*config.Loaded) string { return "-" }
-
-func (a *App) openDatabase(context.Context, *config.Loaded, bool) (sink.Store, error) {
-	return nil, errors.New("there is no database")
+// openDatabase opens the database that is meant.
+func (a *App) openDatabase(ctx context.Context, l *config.Loaded, readOnly bool) (sink.Store, error) {
+	cfg, err := databaseOf(l)
+	if err != nil {
+		return nil, err
+	}
+	return sink.Open(ctx, cfg, sink.OpenOptions{ReadOnly: readOnly, Log: a.Logger(l)})
 }
 
-func groupName(*config.Loaded) string { return processGroup }
-
-// readDatabase opens the database to look into it. Without one there is none,
-// and it is said why where somebody has named one.
+// readDatabase opens the database for what can do without it. Where there is
+// none nobody has asked for one; else it is said why it can't be had.
 func (a *App) readDatabase(ctx context.Context, l *config.Loaded) (sink.Store, func()) {
 	db, err := a.openDatabase(ctx, l, true)
-	if err != nil {
-		a.say("note: without the database's offsets: %s", err)
-		return nil, func() {}
+	switch {
+	case err == nil:
+		return db, func() { _ = db.Close() }
+	case l.DB.URL != "" || !errors.Is(err, fs.ErrNotExist):
+		a.say("note: by Kafka's offsets alone: %s", err)
 	}
-	return db, func() { _ = db.Close() }
+	return nil, func() {}
 }
 
-// letterCount is how many dead letters there are, and are open.
-type letterCount struct{ all, open int64 }
-
-func (s *statusRun) countLetters(context.Context) (letterCount, error) {
-	return letterCount{}, errors.New("the dead letters can't be counted yet")
-}
-
-func (s *statusRun) dial(ctx context.Context) (*kgo.Client, error) {
-	return s.opts.app.Dial(ctx, s.config)
+// databaseName is the database for people, without its password.
+func databaseName(l *config.Loaded) string {
+	cfg, err := databaseOf(l)
+	if err != nil {
+		return "-"
+	}
+	return tilde(cfg.URL.String())
 }

@@ -48,7 +48,7 @@ in Kafka, and the lag by the database's where it has some.
 			return runGroupDescribe(cmd.Context(), opts)
 		},
 	}
-	addDatabaseFlag(cmd)
+	addDBFlag(cmd)
 	addOutputFlag(cmd, &opts.output, "text", "wide", "json")
 	return cmd
 }
@@ -67,7 +67,7 @@ func runGroupDescribe(ctx context.Context, opts *groupDescribeOptions) error {
 	return opts.app.onCluster(ctx, opts.cmd, func(c cluster) error {
 		name := opts.group
 		if name == "" {
-			name = groupName(c.config)
+			name = c.config.Process.Group
 		}
 		db, closeDB := opts.app.readDatabase(ctx, c.config)
 		defer closeDB()

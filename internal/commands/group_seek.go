@@ -55,7 +55,7 @@ without --execute; in a protected context that asks for the topic's name.`,
 	fs.BoolVar(&opts.execute, "execute", false, "do it; without it only said")
 	fs.StringVar(&opts.confirm, "confirm", "", "in a protected context: the topic's name, instead of being asked for it")
 	addTopicFlag(cmd)
-	addDatabaseFlag(cmd)
+	addDBFlag(cmd)
 	addOutputFlag(cmd, &opts.output, "text", "json")
 	return cmd
 }
@@ -98,7 +98,7 @@ func runGroupSeek(ctx context.Context, opts *groupSeekOptions) error {
 // database opens it where the group's offsets may stand in it. Process's group
 // can't do without: set in Kafka alone, the offsets would have no effect.
 func (o *groupSeekOptions) database(ctx context.Context, c cluster) (db sink.Store, owner bool, err error) {
-	own := o.group == groupName(c.config)
+	own := o.group == c.config.Process.Group
 	db, err = o.app.openDatabase(ctx, c.config, !o.execute)
 	switch {
 	case err != nil && own:

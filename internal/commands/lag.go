@@ -57,7 +57,7 @@ place on a terminal, elsewhere a block each time (-o json: a line).`,
 		},
 	}
 	addTopicFlag(cmd)
-	addDatabaseFlag(cmd)
+	addDBFlag(cmd)
 	addAdminFlag(cmd)
 	addWatchFlags(cmd, &opts.watch, &opts.interval)
 	cmd.Flags().BoolVar(&opts.noRate, "no-rate", false, "look once and answer at once, without rates")
@@ -100,7 +100,7 @@ func runLag(ctx context.Context, opts *lagOptions) error {
 	return opts.app.onCluster(ctx, opts.cmd, func(c cluster) error {
 		group := opts.group
 		if group == "" {
-			group = groupName(c.config)
+			group = c.config.Process.Group
 		}
 		db, closeDB := opts.app.readDatabase(ctx, c.config)
 		defer closeDB()

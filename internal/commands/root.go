@@ -20,7 +20,8 @@ func newRoot(app *App) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "ordersctl",
 		Short: "Run and load-test an order pipeline on Apache Kafka",
-		Long: `ordersctl runs and load-tests an order pipeline on Apache Kafka: HTTP -> Kafka.
+		Long: `ordersctl runs and load-tests an order pipeline on Apache Kafka: HTTP -> Kafka ->
+database.
 
 "ordersctl dev" runs the whole pipeline in this process, with nothing to install.
 Against a real cluster, name it with --brokers, the environment
@@ -28,6 +29,7 @@ Against a real cluster, name it with --brokers, the environment
 		Example: `  ordersctl dev
   ordersctl topic create orders --brokers kafka-1:9092
   ordersctl serve
+  ordersctl process --db postgres://orders@db.prod/orders
   ordersctl send --id order-001 --user u1 --total 149.99
   ordersctl tail --from-beginning`,
 		SilenceErrors: true,
@@ -76,7 +78,7 @@ Against a real cluster, name it with --brokers, the environment
 			root.AddCommand(c)
 		}
 	}
-	add(groupRun, newDev(app, nil), newServe(app, nil))
+	add(groupRun, newDev(app, nil), newServe(app, nil), newProcess(app, nil))
 	add(groupKafka, newTopic(app), newSend(app, nil), newTail(app, nil), newBench(app, nil), newDLQ(app))
 	add(groupRun, newStatus(app, nil), newLag(app, nil), newGroup(app))
 	add(groupTool, newConfig(app), newVersion(app))

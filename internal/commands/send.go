@@ -133,7 +133,7 @@ many are left. Nothing is sent where there is no database, or nobody processes.`
 	fs.StringVar(&opts.waitFor, "wait", "", "db or `db=TIMEOUT`: wait until process has been through the orders (default timeout 30s)")
 	fs.StringVar(&opts.confirm, "confirm", "", "the topic's name, for --count in a protected context")
 	addTopicFlag(cmd)
-	addDatabaseFlag(cmd)
+	addDBFlag(cmd)
 	addOutputFlag(cmd, &opts.output, "text", "json")
 	return cmd
 }

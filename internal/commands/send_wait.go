@@ -63,7 +63,7 @@ func (o *sendOptions) completeWait() error {
 
 // open makes sure, before anything is sent, that there is something to wait for.
 func (w *sendWait) open(ctx context.Context, o *sendOptions) error {
-	w.group, w.topic = groupName(o.loaded), o.loaded.Topic
+	w.group, w.topic = o.loaded.Process.Group, o.loaded.Topic
 	var err error
 	if w.db, err = o.app.openDatabase(ctx, o.loaded, true); err != nil {
 		return fmt.Errorf("--wait db, nothing was sent: %w", err)

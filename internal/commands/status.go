@@ -15,6 +15,7 @@ import (
 
 	"github.com/ordersctl/ordersctl/internal/client"
 	"github.com/ordersctl/ordersctl/internal/config"
+	"github.com/ordersctl/ordersctl/internal/dlq"
 	"github.com/ordersctl/ordersctl/internal/lag"
 	"github.com/ordersctl/ordersctl/internal/sink"
 )
@@ -57,7 +58,7 @@ Kafka can't be reached.`,
 		},
 	}
 	addTopicFlag(cmd)
-	addDatabaseFlag(cmd)
+	addDBFlag(cmd)
 	addAdminFlag(cmd)
 	addWatchFlags(cmd, &opts.watch, &opts.interval)
 	addOutputFlag(cmd, &opts.output, "text", "json")
@@ -210,7 +211,7 @@ func (s *statusRun) look(ctx context.Context) (*statusView, error) {
 	v := &statusView{
 		At: s.opts.app.now(), Context: l.Context, Findings: []string{},
 		Edge: statusEdge{Addrs: adminAddrs(l)}, Topic: statusTopic{Name: l.Topic},
-		Process:  statusProcess{Group: groupName(l), Problems: []string{}, Drain: lag.Drain{State: lag.DrainUnknown}},
+		Process:  statusProcess{Group: l.Process.Group, Problems: []string{}, Drain: lag.Drain{State: lag.DrainUnknown}},
 		Database: statusDB{Name: databaseName(l)}, DLQ: statusDLQ{Topic: l.DLQTopic},
 	}
 	asked := make(chan []lag.Answer, 1)
@@ -254,9 +255,10 @@ func (s *statusRun) lookDatabase(ctx context.Context, v *statusView) {
 		s.db = db
 	}
 	totals, err := s.totals.get(func() (sink.Totals, error) {
-		ctx, cancel := context.WithTimeout(ctx, slowest)
+		bounded, cancel := context.WithTimeout(ctx, slowest)
 		defer cancel()
-		return s.db.Totals(ctx)
+		t, err := s.db.Totals(bounded)
+		return t, tooMany(ctx, bounded, err)
 	})
 	if err != nil {
 		v.Database.Unreachable = err.Error()
@@ -277,11 +279,7 @@ func (s *statusRun) lookKafka(ctx context.Context, v *statusView) *lag.Report {
 			return nil
 		}
 	}
-	count, err := s.letters.get(func() (letterCount, error) {
-		ctx, cancel := context.WithTimeout(ctx, slowest)
-		defer cancel()
-		return s.countLetters(ctx)
-	})
+	count, err := s.letters.get(func() (letterCount, error) { return s.countLetters(ctx) })
 	if err != nil {
 		v.DLQ.Unreachable = explainTopic(err, s.config).Error()
 		return report
@@ -290,17 +288,42 @@ func (s *statusRun) lookKafka(ctx context.Context, v *statusView) *lag.Report {
 	return report
 }
 
+// letterCount is how many dead letters there are, and how many are open.
+type letterCount struct{ all, open int64 }
+
+func (s *statusRun) countLetters(ctx context.Context) (letterCount, error) {
+	bounded, cancel := context.WithTimeout(ctx, slowest)
+	defer cancel()
+	q, err := dlq.OpenQueue(bounded, s.kafka, s.config.DLQTopic, s.config.Order)
+	if err != nil {
+		return letterCount{}, tooMany(ctx, bounded, err)
+	}
+	x, err := q.Scan(bounded, dlq.Filter{})
+	if err != nil {
+		return letterCount{}, tooMany(ctx, bounded, err)
+	}
+	return letterCount{int64(x.Len()), int64(x.Count(dlq.Open))}, nil
+}
+
+// tooMany says why there is no count where our own time for it was over.
+func tooMany(ctx, bounded context.Context, err error) error {
+	if err != nil && bounded.Err() != nil && ctx.Err() == nil {
+		return fmt.Errorf("not counted within %s", slowest)
+	}
+	return err
+}
+
 func (s *statusRun) lag(ctx context.Context) (*lag.Report, error) {
 	if s.kafka == nil {
 		var err error
-		if s.kafka, err = s.dial(ctx); err != nil {
+		if s.kafka, err = s.opts.app.Dial(ctx, s.config); err != nil {
 			s.kafka = nil
 			return nil, err
 		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, slowest)
 	defer cancel()
-	o := lag.Options{Group: groupName(s.config), Topic: s.config.Topic}
+	o := lag.Options{Group: s.config.Process.Group, Topic: s.config.Topic}
 	if s.db != nil {
 		o.Database = s.db
 	}

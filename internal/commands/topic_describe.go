@@ -14,10 +14,6 @@ import (
 	"github.com/ordersctl/ordersctl/internal/topic"
 )
 
-// processGroup is the consumer group whose lag tells how far the orders are
-// behind.
-const processGroup = "orders-process"
-
 type topicDescribeOptions struct {
 	app      *App
 	cmd      *cobra.Command
@@ -56,7 +52,7 @@ The rate comes from two looks at the offsets, --interval apart.`,
 	}
 	cmd.Flags().DurationVar(&opts.interval, "interval", 2*time.Second, "time over which the writes are counted")
 	cmd.Flags().BoolVar(&opts.noRate, "no-rate", false, "do not count the writes: answer at once")
-	addDatabaseFlag(cmd)
+	addDBFlag(cmd)
 	addOutputFlag(cmd, &opts.output, "text", "wide", "json")
 	return cmd
 }
@@ -81,7 +77,7 @@ func runTopicDescribe(ctx context.Context, opts *topicDescribeOptions) error {
 		if name == "" {
 			name = c.config.Topic
 		}
-		group := groupName(c.config)
+		group := c.config.Process.Group
 		db, closeDB := opts.app.readDatabase(ctx, c.config)
 		defer closeDB()
 		d, err := topic.Describe(ctx, c.Client, name, topic.DescribeOptions{

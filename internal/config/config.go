@@ -17,7 +17,9 @@ import (
 	"github.com/ordersctl/ordersctl/internal/ingest"
 	"github.com/ordersctl/ordersctl/internal/lag"
 	"github.com/ordersctl/ordersctl/internal/order"
+	"github.com/ordersctl/ordersctl/internal/process"
 	"github.com/ordersctl/ordersctl/internal/send"
+	"github.com/ordersctl/ordersctl/internal/sink"
 	"github.com/ordersctl/ordersctl/internal/telemetry"
 	"github.com/ordersctl/ordersctl/internal/topic"
 )
@@ -32,6 +34,8 @@ type Config struct {
 	NewTopic  topic.Config          `mapstructure:"new-topic"`
 	Order     order.Rules           `mapstructure:"order"`
 	Serve     ingest.Config         `mapstructure:"serve"`
+	Process   process.Config        `mapstructure:"process"`
+	DB        sink.Config           `mapstructure:"db"`
 	Send      send.Config           `mapstructure:"send"`
 	Admin     telemetry.AdminConfig `mapstructure:"admin"`
 	Status    lag.Config            `mapstructure:"status"`
@@ -47,6 +51,8 @@ func Default() Config {
 		Kafka:    client.DefaultConfig(),
 		NewTopic: topic.DefaultConfig(),
 		Serve:    ingest.DefaultConfig(),
+		Process:  process.DefaultConfig(),
+		DB:       sink.DefaultConfig(),
 		Admin:    telemetry.DefaultAdminConfig(),
 		Status:   lag.DefaultConfig(),
 		Dev:      dev.DefaultConfig(),
@@ -66,7 +72,7 @@ func (c Config) Validate() error {
 	if c.Topic == c.DLQTopic {
 		errs = append(errs, fmt.Errorf("topic and dlq-topic are both %q", c.Topic))
 	}
-	err := errors.Join(append(errs, c.Kafka.Validate(), c.NewTopic.Validate(), c.Order.Validate(), c.Serve.Validate(), c.Send.Validate(), c.Admin.Validate(), c.Status.Validate(), c.Dev.Validate(), c.Log.Validate())...)
+	err := errors.Join(append(errs, c.Kafka.Validate(), c.NewTopic.Validate(), c.Order.Validate(), c.Serve.Validate(), c.Process.Validate(), c.DB.Validate(), c.Send.Validate(), c.Admin.Validate(), c.Status.Validate(), c.Dev.Validate(), c.Log.Validate())...)
 	if err == nil {
 		return nil
 	}
