@@ -110,9 +110,18 @@ type statusProcess struct {
 }
 
 type statusDB struct {
-	Unreachable string       `json:"unreachable,omitempty"`
-	Name        string       `json:"database"`
-	Totals      *sink.Totals `json:"totals"`
+	Unreachable string    `json:"unreachable,omitempty"`
+	Name        string    `json:"database"`
+	Totals      *dbTotals `json:"totals"`
+}
+
+type dbTotals struct {
+	Orders       int64 `json:"orders"`
+	Events       int64 `json:"order_events"`
+	Stale        int64 `json:"stale"` // of the events
+	Duplicates   int64 `json:"duplicates"`
+	DeadLettered int64 `json:"dead_lettered"`
+	Skipped      int64 `json:"skipped_offsets"`
 }
 
 type statusDLQ struct {
@@ -264,7 +273,7 @@ func (s *statusRun) lookDatabase(ctx context.Context, v *statusView) {
 		v.Database.Unreachable = err.Error()
 		return
 	}
-	v.Database.Totals = &totals
+	v.Database.Totals = (*dbTotals)(&totals)
 }
 
 func (s *statusRun) lookKafka(ctx context.Context, v *statusView) *lag.Report {

@@ -46,23 +46,23 @@ type statusCell struct{ value, what string }
 func (p statusPart) print(b *strings.Builder) {
 	where := printable(p.where)
 	if p.why != "" {
-		for i, line := range fold(fmt.Sprintf("%-10s%s", p.name, where), statusWidth) {
+		for i, line := range fold(fmt.Sprintf("%-9s%s", p.name, where), statusWidth) {
 			if i > 0 {
-				line = strings.Repeat(" ", 10) + line
+				line = strings.Repeat(" ", 9) + line
 			}
 			b.WriteString(line + "\n")
 		}
-		for _, line := range fold("-  "+printable(p.why), statusWidth-10) {
-			b.WriteString(strings.Repeat(" ", 10) + line + "\n")
+		for _, line := range fold("-  "+printable(p.why), statusWidth-9) {
+			b.WriteString(strings.Repeat(" ", 9) + line + "\n")
 		}
 		return
 	}
-	fmt.Fprintf(b, "%-10s%s\n", p.name, cutEnd(where, statusWidth-10))
+	fmt.Fprintf(b, "%-9s%s\n", p.name, cutEnd(where, statusWidth-9))
 	for i, c := range p.cells {
 		if i%3 == 0 {
-			b.WriteString(strings.Repeat(" ", 10))
+			b.WriteString(strings.Repeat(" ", 9))
 		}
-		text := fmt.Sprintf("%12s %-15s", c.value, c.what)
+		text := fmt.Sprintf("%10s %-14s", c.value, c.what)
 		if i%3 == 2 || i == len(p.cells)-1 {
 			text = strings.TrimRight(text, " ") + "\n"
 		}
@@ -109,7 +109,7 @@ func (v *statusView) databasePart() statusPart {
 	p := statusPart{name: "database", where: v.Database.Name, why: v.Database.Unreachable}
 	if t := v.Database.Totals; t != nil {
 		p.cells = []statusCell{
-			{thousands(t.Orders), "orders"}, {thousands(t.Events), "events"}, {thousands(t.Stale), "of them stale"},
+			{thousands(t.Orders), "orders"}, {thousands(t.Events), "events"}, {thousands(t.Stale), "stale"},
 			{thousands(t.Duplicates), "duplicates"}, {thousands(t.DeadLettered), "dead-lettered"}, {thousands(t.Skipped), "skipped"},
 		}
 	}

@@ -44,6 +44,9 @@ func (s *screen) redraw(frame []byte) error {
 	if err != nil {
 		return err
 	}
+	if width <= 0 || height <= 0 { // a terminal that does not tell
+		width, height = 80, 24
+	}
 	lines := bytes.Split(bytes.TrimSuffix(frame, []byte("\n")), []byte("\n"))
 	lines = lines[:min(len(lines), max(height-1, 1))] // what scrolls away can't be redrawn
 	for _, line := range lines {

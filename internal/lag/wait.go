@@ -45,9 +45,12 @@ func (p *Places) Left(next map[int32]int64) int64 {
 	return left
 }
 
-// pollEvery is how often the database is asked: a batch is committed some
-// milliseconds after its records have come.
-const pollEvery = 50 * time.Millisecond
+// The database is asked often at first, since a batch is committed some
+// milliseconds after its records have come, and then ever more seldom.
+const (
+	pollFirst = 5 * time.Millisecond
+	pollEvery = 100 * time.Millisecond
+)
 
 // Committed is a database's answer for one topic; id is "" where the topic's id
 // is not known, and the offsets that moved last count then.
@@ -73,9 +76,7 @@ func Committed(ctx context.Context, db Database, group, name, id string) (map[in
 // error is what it said last.
 func Await(ctx context.Context, db Database, group, name, id string, places *Places) (left int64, err error) {
 	left = places.Left(nil)
-	tick := time.NewTicker(pollEvery)
-	defer tick.Stop()
-	for left > 0 {
+	for pause := pollFirst; left > 0; pause = min(2*pause, pollEvery) {
 		next, askErr := Committed(ctx, db, group, name, id)
 		switch {
 		case ctx.Err() != nil:
@@ -89,7 +90,7 @@ func Await(ctx context.Context, db Database, group, name, id string, places *Pla
 		select {
 		case <-ctx.Done():
 			return left, err
-		case <-tick.C:
+		case <-time.After(pause):
 		}
 	}
 	return 0, nil
