@@ -11,7 +11,7 @@ import (
 
 // openDatabase opens the database that is meant.
 func (a *App) openDatabase(ctx context.Context, l *config.Loaded, readOnly bool) (sink.Store, error) {
-	cfg, err := databaseOf(l)
+	cfg, err := database(l)
 	if err != nil {
 		return nil, err
 	}
@@ -33,7 +33,7 @@ func (a *App) readDatabase(ctx context.Context, l *config.Loaded) (sink.Store, f
 
 // databaseName is the database for people, without its password.
 func databaseName(l *config.Loaded) string {
-	cfg, err := databaseOf(l)
+	cfg, err := database(l)
 	if err != nil {
 		return "-"
 	}
