@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ordersctl/ordersctl/internal/dlq"
+	"github.com/ordersctl/ordersctl/internal/sink"
 )
 
 type dlqListOptions struct {
@@ -110,11 +111,15 @@ func (o *dlqListOptions) hints(v *dlqList) {
 	case len(groups) > 0:
 		g := groups[0]
 		app.say("hint: see one     ordersctl dlq show %s", g.Letter.Short())
-		since := ""
+		which := "--reason " + shellWord(reasonPattern(g.Reason))
 		if o.sel.since != "" {
-			since = " --since " + shellWord(o.sel.since)
+			which += " --since " + shellWord(o.sel.since)
 		}
-		app.say("hint: try replay  ordersctl dlq replay --reason %s%s   (dry until --execute)", shellWord(reasonPattern(g.Reason)), since)
+		if g.Class == sink.RefusedDatabase {
+			app.say("hint: try replay  ordersctl dlq replay %s   (dry until --execute)", which)
+		} else {
+			app.say("hint: repair them ordersctl dlq export %s > letters.ndjson   (then dlq replay --input letters.ndjson)", which)
+		}
 	}
 }
 
