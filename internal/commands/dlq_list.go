@@ -54,6 +54,7 @@ stale; "-" where the database can't be asked. -o json prints all that match, unl
 		},
 	}
 	addSelectionFlags(cmd, &opts.sel)
+	addDBFlag(cmd)
 	cmd.Flags().BoolVar(&opts.all, "all", false, "list replayed and discarded letters too")
 	cmd.Flags().IntVar(&opts.limit, "limit", defaultLimit, "list at most `N` letters, the newest; 0 for all")
 	addOutputFlag(cmd, &opts.output, "text", "wide", "json")
@@ -175,7 +176,7 @@ func newLetterRows(ctx context.Context, app *App, l *letters, found []dlq.Summar
 	if len(found) == 0 {
 		return out
 	}
-	rows, done, why := app.orderRows(ctx, l.config)
+	rows, done, why := app.orderRows(ctx, l)
 	defer done()
 	if rows == nil {
 		out.why = why

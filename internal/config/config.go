@@ -17,6 +17,7 @@ import (
 	"github.com/ordersctl/ordersctl/internal/ingest"
 	"github.com/ordersctl/ordersctl/internal/order"
 	"github.com/ordersctl/ordersctl/internal/send"
+	"github.com/ordersctl/ordersctl/internal/sink"
 	"github.com/ordersctl/ordersctl/internal/telemetry"
 	"github.com/ordersctl/ordersctl/internal/topic"
 )
@@ -32,6 +33,7 @@ type Config struct {
 	Order     order.Rules           `mapstructure:"order"`
 	Serve     ingest.Config         `mapstructure:"serve"`
 	Send      send.Config           `mapstructure:"send"`
+	DB        sink.Config           `mapstructure:"db"`
 	Admin     telemetry.AdminConfig `mapstructure:"admin"`
 	Dev       dev.Config            `mapstructure:"dev"`
 	Log       telemetry.LogConfig   `mapstructure:"log"`
@@ -45,6 +47,7 @@ func Default() Config {
 		Kafka:    client.DefaultConfig(),
 		NewTopic: topic.DefaultConfig(),
 		Serve:    ingest.DefaultConfig(),
+		DB:       sink.DefaultConfig(),
 		Admin:    telemetry.DefaultAdminConfig(),
 		Dev:      dev.DefaultConfig(),
 		Log:      telemetry.DefaultLogConfig(),
@@ -63,7 +66,7 @@ func (c Config) Validate() error {
 	if c.Topic == c.DLQTopic {
 		errs = append(errs, fmt.Errorf("topic and dlq-topic are both %q", c.Topic))
 	}
-	err := errors.Join(append(errs, c.Kafka.Validate(), c.NewTopic.Validate(), c.Order.Validate(), c.Serve.Validate(), c.Send.Validate(), c.Admin.Validate(), c.Dev.Validate(), c.Log.Validate())...)
+	err := errors.Join(append(errs, c.Kafka.Validate(), c.NewTopic.Validate(), c.Order.Validate(), c.Serve.Validate(), c.Send.Validate(), c.DB.Validate(), c.Admin.Validate(), c.Dev.Validate(), c.Log.Validate())...)
 	if err == nil {
 		return nil
 	}

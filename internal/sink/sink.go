@@ -75,6 +75,21 @@ type Batch struct {
 	Bury func(ctx context.Context, refused []int) error
 }
 
+// check refuses what would be booked wrongly.
+func (b *Batch) check() error {
+	if b.Next < b.First {
+		return fmt.Errorf("write a batch from %d to %d: it ends before it begins", b.First, b.Next)
+	}
+	last := b.First - 1
+	for i := range b.Entries {
+		if at := b.Entries[i].Offset; at <= last || at >= b.Next {
+			return fmt.Errorf("write a batch from %d to %d: offset %d stands behind %d", b.First, b.Next, at, last)
+		}
+		last = b.Entries[i].Offset
+	}
+	return nil
+}
+
 // Outcome is what became of one entry; metrics have them as "outcome".
 type Outcome string
 
@@ -86,8 +101,9 @@ const (
 	Duplicate    Outcome = "duplicate" // that event is booked, from another place, with the same content
 	Stale        Outcome = "stale"
 	DeadLettered Outcome = "dead_lettered"
-	Booked       Outcome = "booked" // this place was booked before: nothing changed
-	Passed       Outcome = "passed" // below the database's next offset: nothing was looked at
+	Booked       Outcome = "booked"  // this place was booked before: nothing changed
+	Passed       Outcome = "passed"  // below the database's next offset: nothing was looked at
+	Skipped      Outcome = "skipped" // of bookings alone: offsets that the log no longer had
 )
 
 // Written is what a batch came to: one outcome an entry, in their order.
@@ -138,24 +154,27 @@ type Committed struct {
 	At        time.Time // when it moved last
 }
 
-// Booking is what the database holds of one place. Event* fields are empty
-// where the place is not in order_events.
+// Booking is what the database holds of one place. EventID and OrderID are
+// empty where the record had none that could be read.
 type Booking struct {
 	Place
 	EventID string
 	OrderID string
-	Hash    [sha256.Size]byte
-	Outcome Outcome // Inserted for any applied one, else Stale, Duplicate or DeadLettered
-	Reason  string  // of DeadLettered: "class: reason"
-	Gap     int64   // of a skipped gap: its last offset; else the place's own
+	Hash    [sha256.Size]byte // zero where the place is not in order_events
+	Origin  *Place            // of an applied replay
+	Outcome Outcome           // Inserted for any applied one, else Stale, Duplicate, DeadLettered or Skipped
+	Reason  string            // of DeadLettered: "class: reason"
+	Gap     int64             // of a skipped gap: its last offset; else the place's own
 	At      time.Time
 }
 
 // Row is an order's latest state and the place that it came from.
 type Row struct {
-	Order order.Order
-	From  Place
-	Event string
+	Order   order.Order
+	From    Place
+	Event   string
+	Version int64     // how many events made it what it is
+	At      time.Time // when the last of them was applied
 }
 
 // Store is a database. All methods are safe for concurrent use; a partition is
@@ -179,10 +198,16 @@ type Store interface {
 	// Rows reads the orders of these ids; those that are not there are missing.
 	Rows(ctx context.Context, ids []string) (map[string]Row, error)
 	// Walk calls fn for each booked place of a partition with from <= offset < to,
-	// in the order of offsets.
+	// in the order of offsets; a gap that reaches into the range comes first. It
+	// reads in pieces: what is written meanwhile may be seen or not.
 	Walk(ctx context.Context, topicID string, partition int32, from, to int64, fn func(*Booking) error) error
 	// Totals counts.
 	Totals(ctx context.Context) (Totals, error)
+	// Retain deletes from order_events and record_outcomes what was booked before
+	// the time and lies below the floor of its partition, and says how many rows
+	// that were. Floors are where the log begins: a record that can still be read
+	// is still known. Orders stay.
+	Retain(ctx context.Context, floors []Place, before time.Time) (int64, error)
 	// Clock is the database's time less ours, and how uncertain that is.
 	Clock(ctx context.Context) (offset, uncertainty time.Duration, err error)
 	Close() error
