@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ordersctl/ordersctl/internal/dlq"
+	"github.com/ordersctl/ordersctl/internal/sink"
 )
 
 type dlqListOptions struct {
@@ -53,6 +54,7 @@ stale; "-" where the database can't be asked. -o json prints all that match, unl
 		},
 	}
 	addSelectionFlags(cmd, &opts.sel)
+	addDBFlag(cmd)
 	cmd.Flags().BoolVar(&opts.all, "all", false, "list replayed and discarded letters too")
 	cmd.Flags().IntVar(&opts.limit, "limit", defaultLimit, "list at most `N` letters, the newest; 0 for all")
 	addOutputFlag(cmd, &opts.output, "text", "wide", "json")
@@ -110,11 +112,15 @@ func (o *dlqListOptions) hints(v *dlqList) {
 	case len(groups) > 0:
 		g := groups[0]
 		app.say("hint: see one     ordersctl dlq show %s", g.Letter.Short())
-		since := ""
+		which := "--reason " + shellWord(reasonPattern(g.Reason))
 		if o.sel.since != "" {
-			since = " --since " + shellWord(o.sel.since)
+			which += " --since " + shellWord(o.sel.since)
 		}
-		app.say("hint: try replay  ordersctl dlq replay --reason %s%s   (dry until --execute)", shellWord(reasonPattern(g.Reason)), since)
+		if g.Class == sink.RefusedDatabase {
+			app.say("hint: try replay  ordersctl dlq replay %s   (dry until --execute)", which)
+		} else {
+			app.say("hint: repair them ordersctl dlq export %s > letters.ndjson   (then dlq replay --input letters.ndjson)", which)
+		}
 	}
 }
 
@@ -170,7 +176,7 @@ func newLetterRows(ctx context.Context, app *App, l *letters, found []dlq.Summar
 	if len(found) == 0 {
 		return out
 	}
-	rows, done, why := app.orderRows(ctx, l.config)
+	rows, done, why := app.orderRows(ctx, l)
 	defer done()
 	if rows == nil {
 		out.why = why

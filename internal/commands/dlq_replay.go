@@ -60,6 +60,7 @@ without its mark goes once more under the same event id and is applied once.`,
 		},
 	}
 	addSelectionFlags(cmd, &opts.sel)
+	addDBFlag(cmd)
 	addTopicFlag(cmd)
 	fs := cmd.Flags()
 	fs.StringVar(&opts.input, "input", "", "replay the lines of this edited export (`FILE`)")
@@ -100,7 +101,7 @@ func runDLQReplay(ctx context.Context, opts *dlqReplayOptions) error {
 func (o *dlqReplayOptions) replay(ctx context.Context, l *letters, x *dlq.Index) error {
 	app := o.app
 	talk := &teller{app: app}
-	rows, closeRows, why := app.orderRows(ctx, l.config)
+	rows, closeRows, why := app.orderRows(ctx, l)
 	defer closeRows()
 	if rows == nil && x.Count(dlq.Open) > 0 {
 		app.say("which letters are stale is not known: %s", why)

@@ -42,6 +42,7 @@ The letter is named by its place, orders.dlq/1@884 or 1@884.`,
 			return runDLQShow(cmd.Context(), opts)
 		},
 	}
+	addDBFlag(cmd)
 	addOutputFlag(cmd, &opts.output, "text", "json")
 	return cmd
 }
