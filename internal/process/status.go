@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/ordersctl/ordersctl/internal/client"
+	"github.com/ordersctl/ordersctl/internal/sink"
 )
 
 // Status is how this member stands: GET /status of the admin port.
@@ -104,8 +105,13 @@ func (w *Worker) ServeHTTP(to http.ResponseWriter, _ *http.Request) {
 func (w *Worker) lookLoop(ctx context.Context) {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
+	var retained time.Time
 	for {
-		w.look(ctx)
+		floors := w.look(ctx)
+		if w.opts.Retention > 0 && len(floors) > 0 && time.Since(retained) > retainEvery {
+			retained = time.Now()
+			w.retain(ctx, floors)
+		}
 		select {
 		case <-ctx.Done():
 			return
@@ -114,26 +120,45 @@ func (w *Worker) lookLoop(ctx context.Context) {
 	}
 }
 
-func (w *Worker) look(ctx context.Context) {
+// retainEvery is how often events are removed that are not kept for ever: one
+// scan of a table.
+const retainEvery = time.Hour
+
+// retain removes old events of our partitions, never one that is still in the
+// log: read again it would be taken for a new one.
+func (w *Worker) retain(ctx context.Context, floors []sink.Place) {
+	n, err := w.store.Retain(ctx, floors, time.Now().Add(-w.opts.Retention))
+	if err != nil {
+		w.say(w.blame(err), err)
+		return
+	}
+	w.log.Info("old events were removed", "rows", n, "older_than", w.opts.Retention.String())
+}
+
+// look gives where the log of our partitions begins, nothing where Kafka does
+// not say.
+func (w *Worker) look(ctx context.Context) (floors []sink.Place) {
 	err := w.sameTopic(ctx)
 	if err == nil {
-		var ends map[int32]int64
-		if _, ends, err = w.bounds(ctx); err == nil {
+		var starts, ends map[int32]int64
+		if starts, ends, err = w.bounds(ctx); err == nil {
 			for _, p := range w.all() {
 				if end, ok := ends[p.number]; ok {
 					p.saw(end)
+					floors = append(floors, sink.Place{TopicID: w.info.ID, Partition: p.number, Offset: starts[p.number]})
 				}
 				p.mu.Lock()
 				p.rate.look(time.Now(), p.next, p.end)
 				p.mu.Unlock()
 			}
-			return
+			return floors
 		}
 		err = &kafkaError{client.Explain(err, w.opts.Kafka)}
 	}
 	if !w.fatal(ctx, err) {
 		w.say(pausedKafka, err)
 	}
+	return nil
 }
 
 // commitEvery is how often offsets are committed to Kafka, for tools that show
