@@ -158,11 +158,15 @@ func (o *groupSeekOptions) seek(ctx context.Context, c cluster, targets []lag.Ta
 }
 
 func (o *groupSeekOptions) print(s *lag.Seek, c cluster) error {
+	where := "Kafka's offsets"
+	if s.Database {
+		where = "offsets of " + databaseName(c.config) + " and Kafka"
+	}
 	if o.output == "json" {
 		if err := printJSON(o.app.Out, s); err != nil {
 			return err
 		}
-	} else if err := printSeek(o.app.planWriter(!o.execute), s); err != nil {
+	} else if err := printSeek(o.app.planWriter(!o.execute), s, where); err != nil {
 		return err
 	}
 	switch {
@@ -185,8 +189,8 @@ func read(n int64) string {
 	return count(n, "record") + " are read"
 }
 
-func printSeek(w io.Writer, s *lag.Seek) error {
-	if _, err := fmt.Fprintf(w, "group %s in topic %s   %s\n\n", printable(s.Group.Name), s.Topic, members(s.Group)); err != nil {
+func printSeek(w io.Writer, s *lag.Seek, where string) error {
+	if _, err := fmt.Fprintf(w, "group %s in topic %s   %s   %s\n\n", printable(s.Group.Name), s.Topic, members(s.Group), where); err != nil {
 		return err
 	}
 	t := newTable("PART", ">DATABASE", ">KAFKA", ">TO", ">AGAIN", ">SKIPPED")

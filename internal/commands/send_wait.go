@@ -11,6 +11,7 @@ import (
 	"github.com/ordersctl/ordersctl/internal/lag"
 	"github.com/ordersctl/ordersctl/internal/send"
 	"github.com/ordersctl/ordersctl/internal/sink"
+	"github.com/ordersctl/ordersctl/internal/topic"
 	"github.com/ordersctl/ordersctl/internal/unit"
 )
 
@@ -29,6 +30,7 @@ type sendWait struct {
 	db      sink.Store
 	group   string
 	topic   string
+	id      string // of the topic; "" where only the endpoint knows it
 
 	places   lag.Places
 	unplaced int64 // acknowledged, and nobody told where they are
@@ -84,9 +86,15 @@ func (w *sendWait) someoneReads(ctx context.Context, o *sendOptions) error {
 		return err
 	}
 	defer cl.Close()
+	adm := client.Admin(cl)
 	bounded, cancel := context.WithTimeout(ctx, readerTimeout)
 	defer cancel()
-	err = lag.AwaitReader(bounded, client.Admin(cl), w.db, w.group, w.topic)
+	if id, _, err := topic.Exists(bounded, adm, w.topic); err == nil {
+		w.id = topic.FormatID(id)
+	} else if o.to == toKafka {
+		return client.Explain(err, o.loaded.Kafka)
+	}
+	err = lag.AwaitReader(bounded, adm, w.db, w.group, w.topic, w.id)
 	if err != nil && ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
 		return failed("start \"ordersctl process\", or leave out --wait",
 			"--wait db, nothing was sent: nobody processes, group %s has no member and its offsets in the database don't move", w.group)
@@ -103,7 +111,9 @@ func (w *sendWait) saw(rec send.Receipt) {
 	case rec.Offset == nil:
 		w.unplaced++
 	default:
-		w.topic = rec.Topic // an endpoint has its own
+		if w.topic != rec.Topic { // an endpoint has its own
+			w.topic, w.id = rec.Topic, ""
+		}
 		w.places.Add(*rec.Partition, *rec.Offset)
 	}
 }
@@ -113,7 +123,7 @@ func (w *sendWait) await(ctx context.Context) {
 	begin := time.Now()
 	bounded, cancel := context.WithTimeout(ctx, w.timeout)
 	defer cancel()
-	w.left, w.err = lag.Await(bounded, w.db, w.group, w.topic, "", &w.places)
+	w.left, w.err = lag.Await(bounded, w.db, w.group, w.topic, w.id, &w.places)
 	w.waited, w.stopped = time.Since(begin), ctx.Err() != nil
 }
 

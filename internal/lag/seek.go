@@ -98,11 +98,29 @@ func (e *ActiveError) Error() string {
 // Hint is the next step.
 func (e *ActiveError) Hint() string { return "stop its members first; their offsets stay" }
 
+// AnewError says that the database's offsets are of another topic of that name.
+type AnewError struct {
+	Group, Topic  string
+	Database, Now string // topic ids
+}
+
+func (e *AnewError) Error() string {
+	return fmt.Sprintf("the offsets of group %s in the database are of another topic %s: its id is %s there, and %s in Kafka", e.Group, e.Topic, e.Database, e.Now)
+}
+
+// Hint is the next step.
+func (e *AnewError) Hint() string {
+	return "is --db the database of this cluster? If the topic was made anew, process it with another --group or into another database"
+}
+
 // PlanSeek finds out where the targets lead to. Each partition goes by the last
 // target that speaks of it. It is set in the database too where owner is set.
 func PlanSeek(ctx context.Context, adm *kadm.Client, l *Look, targets []Target, owner bool) (*Seek, error) {
 	if len(l.Group.Members) > 0 || l.Group.Exists() && l.Group.State != "empty" {
 		return nil, &ActiveError{l.Group}
+	}
+	if owner && l.OtherID != "" {
+		return nil, &AnewError{l.Group.Name, l.Topic, l.OtherID, l.Logs.ID}
 	}
 	to := map[int32]int64{}
 	for _, t := range targets {

@@ -127,6 +127,11 @@ func TestSeekIsRefused(t *testing.T) {
 			t.Errorf("%s: %v, want %q", to, err, want)
 		}
 	}
+	anew := rows("orders-process", "AAAAAAAAAAAAAAAAAAAAAA", 8, 0)
+	var other *lag.AnewError
+	if _, err := seek(t, k, anew, true, "start"); !errors.As(err, &other) || len(k.committed()) > 0 {
+		t.Errorf("a database of another topic of that name: %v, Kafka has %v", err, k.committed())
+	}
 
 	k.join("orders-process")
 	_, err := seek(t, k, db, true, "start")

@@ -2,6 +2,7 @@ package lag
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -81,6 +82,8 @@ func Await(ctx context.Context, db Database, group, name, id string, places *Pla
 		switch {
 		case ctx.Err() != nil:
 			return left, err
+		case askErr == nil && next == nil:
+			askErr = fmt.Errorf("the database has no offsets of group %s in this topic %s", group, name)
 		case askErr == nil:
 			left = places.Left(next)
 		}
@@ -98,8 +101,8 @@ func Await(ctx context.Context, db Database, group, name, id string, places *Pla
 
 // AwaitReader returns nil as soon as somebody processes: the group has a
 // member, or its offsets move.
-func AwaitReader(ctx context.Context, adm *kadm.Client, db Database, group, name string) error {
-	before, err := Committed(ctx, db, group, name, "")
+func AwaitReader(ctx context.Context, adm *kadm.Client, db Database, group, name, id string) error {
+	before, err := Committed(ctx, db, group, name, id)
 	if err != nil {
 		return err
 	}
@@ -110,7 +113,7 @@ func AwaitReader(ctx context.Context, adm *kadm.Client, db Database, group, name
 		if err == nil && len(g.Members) > 0 {
 			return nil
 		}
-		now, err := Committed(ctx, db, group, name, "")
+		now, err := Committed(ctx, db, group, name, id)
 		if err == nil && !maps.Equal(before, now) {
 			return nil
 		}
