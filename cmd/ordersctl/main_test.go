@@ -33,12 +33,16 @@ func TestMain(m *testing.M) {
 //	    sends a request; stdout is the status line, the headers and the body
 //	untilhttp URL CODE
 //	    waits until URL answers CODE
+//	untilmetric URL LINE
+//	    waits until what URL answers has that line
 //	untilfile FILE TEXT
 //	    waits until FILE holds TEXT
 //	fromfile NAME FILE
 //	    sets the variable NAME to the content of FILE, without the line's end
 //	lines FILE N
 //	    fails unless FILE has N lines
+//	letter OFFSET KEY [VALUE]
+//	    writes the dead letter of a record of orders/0
 //	sigterm
 //	    sends SIGTERM to every command in the background
 func TestScripts(t *testing.T) {
@@ -48,12 +52,14 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"http":      httpRequest,
-			"untilhttp": untilHTTP,
-			"untilfile": untilFile,
-			"fromfile":  fromFile,
-			"lines":     lines,
-			"sigterm":   sigterm,
+			"http":        httpRequest,
+			"untilhttp":   untilHTTP,
+			"untilmetric": untilMetric,
+			"untilfile":   untilFile,
+			"fromfile":    fromFile,
+			"lines":       lines,
+			"sigterm":     sigterm,
+			"letter":      letter,
 		},
 	})
 }
@@ -152,6 +158,16 @@ func untilHTTP(ts *testscript.TestScript, neg bool, args []string) {
 	until(ts, fmt.Sprintf("%s answers %s", args[0], args[1]), func() bool {
 		resp, _, err := request(http.MethodGet, args[0], http.Header{}, nil)
 		return err == nil && strconv.Itoa(resp.StatusCode) == args[1]
+	})
+}
+
+func untilMetric(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: untilmetric URL LINE")
+	}
+	until(ts, fmt.Sprintf("%s says %s", args[0], args[1]), func() bool {
+		_, text, err := request(http.MethodGet, args[0], http.Header{}, nil)
+		return err == nil && strings.Contains("\n"+text, "\n"+args[1]+"\n")
 	})
 }
 

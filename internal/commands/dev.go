@@ -30,7 +30,8 @@ func newDev(app *App, runF func(context.Context, *devOptions) error) *cobra.Comm
 		Short: "Run the whole pipeline in this process, nothing to install",
 		Long: `Run the whole pipeline in this process: an embedded Kafka broker on
 localhost:9092 (every Kafka tool can use it), the topics, POST /order on
-localhost:8080 and the admin port on localhost:9180.
+localhost:8080, the consumer into a SQLite file, and the admin port on
+localhost:9180.
 
 Orders are kept in --data-dir over restarts. It is for laptops, tests and
 demos: one broker, no replication, loopback only. Production is Apache Kafka.`,
@@ -75,7 +76,7 @@ func runDev(ctx context.Context, opts *devOptions) error {
 	return dev.Run(ctx, dev.Options{
 		Config: l.Dev, Ephemeral: opts.ephemeral, Demo: opts.demo,
 		Topic: l.Topic, DLQTopic: l.DLQTopic, Kafka: l.Kafka, NewTopic: l.NewTopic,
-		Serve: l.Serve, Admin: l.Admin, Rules: l.Order,
+		Serve: l.Serve, Process: l.Process, DB: l.DB, Admin: l.Admin, Rules: l.Order,
 		Registry: telemetry.NewRegistry(app.Build.Version, app.Build.Revision, app.Build.Go),
 		Log:      app.Logger(l),
 		Ready:    func(info dev.Info) { app.say("%s", banner(app.Build, l, info)) },
@@ -100,7 +101,8 @@ func banner(b Build, l *config.Loaded, info dev.Info) string {
 	fmt.Fprintf(&s, "ordersctl %s dev   the whole pipeline in this process   %s\n\n", b.Version, data)
 	fmt.Fprintf(&s, "  http    %-31s POST an order, answered when the log has it\n", info.OrderURL)
 	fmt.Fprintf(&s, "  kafka   %-31s topic %s, %d partitions (any Kafka tool works)\n", info.Brokers, info.Topic, info.Partitions)
-	fmt.Fprintf(&s, "  admin   %-31s also /healthz /readyz\n\n", info.AdminURL+"/metrics")
+	fmt.Fprintf(&s, "  db      %-31s tables orders, order_events\n", where(info))
+	fmt.Fprintf(&s, "  admin   %-31s also /healthz /readyz /status\n\n", info.AdminURL+"/metrics")
 	s.WriteString("try, in another terminal:\n")
 	fmt.Fprintf(&s, "  curl %s -H 'Content-Type: application/json' -d '{\"id\":\"order-001\",\n", strings.TrimPrefix(info.OrderURL, "http://"))
 	s.WriteString("    \"user_id\":\"u1\",\"total\":149.99,\"status\":\"pending\",\"timestamp\":\"2025-10-06T17:00:00Z\"}'\n")
@@ -108,6 +110,18 @@ func banner(b Build, l *config.Loaded, info dev.Info) string {
 	fmt.Fprintf(&s, "  ordersctl send --count 1000%s%s\n\n", topic, brokers)
 	fmt.Fprintf(&s, "for laptops and tests: one broker, no replication.  ready in %.1f s.  Ctrl-C drains and stops.", info.Took.Seconds())
 	return s.String()
+}
+
+// where names the database; a file in the data directory by its name alone.
+func where(info dev.Info) string {
+	file := strings.TrimPrefix(info.DB, "sqlite:")
+	switch {
+	case file == filepath.Join(info.DataDir, dev.DBFile):
+		return "sqlite " + dev.DBFile + " in that folder"
+	case strings.Contains(file, "://"):
+		return file
+	}
+	return "sqlite " + tilde(file)
 }
 
 // reaches tells whether the configured brokers are the embedded one, so that

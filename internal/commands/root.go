@@ -13,6 +13,7 @@ import (
 const (
 	groupRun   = "run"
 	groupKafka = "kafka"
+	groupDB    = "db"
 	groupTool  = "tool"
 )
 
@@ -20,7 +21,8 @@ func newRoot(app *App) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "ordersctl",
 		Short: "Run and load-test an order pipeline on Apache Kafka",
-		Long: `ordersctl runs and load-tests an order pipeline on Apache Kafka: HTTP -> Kafka.
+		Long: `ordersctl runs and load-tests an order pipeline on Apache Kafka: HTTP -> Kafka ->
+database.
 
 "ordersctl dev" runs the whole pipeline in this process, with nothing to install.
 Against a real cluster, name it with --brokers, the environment
@@ -28,6 +30,7 @@ Against a real cluster, name it with --brokers, the environment
 		Example: `  ordersctl dev
   ordersctl topic create orders --brokers kafka-1:9092
   ordersctl serve
+  ordersctl process --db postgres://orders@db.prod/orders
   ordersctl send --id order-001 --user u1 --total 149.99
   ordersctl tail --from-beginning`,
 		SilenceErrors: true,
@@ -43,6 +46,7 @@ Against a real cluster, name it with --brokers, the environment
 	root.AddGroup(
 		&cobra.Group{ID: groupRun, Title: "Run the pipeline:"},
 		&cobra.Group{ID: groupKafka, Title: "Work with Kafka:"},
+		&cobra.Group{ID: groupDB, Title: "Work with the database:"},
 		&cobra.Group{ID: groupTool, Title: "About this program:"},
 	)
 	root.SetHelpCommandGroupID(groupTool)
@@ -76,8 +80,10 @@ Against a real cluster, name it with --brokers, the environment
 			root.AddCommand(c)
 		}
 	}
-	add(groupRun, newDev(app, nil), newServe(app, nil))
-	add(groupKafka, newTopic(app), newSend(app, nil), newTail(app, nil), newBench(app, nil))
+	add(groupRun, newDev(app, nil), newServe(app, nil), newProcess(app, nil))
+	add(groupKafka, newTopic(app), newSend(app, nil), newTail(app, nil), newBench(app, nil), newDLQ(app))
+	add(groupRun, newStatus(app, nil), newLag(app, nil), newGroup(app))
+	add(groupDB, newDB(app))
 	add(groupTool, newConfig(app), newVersion(app))
 	return root
 }

@@ -45,6 +45,8 @@ type sendOptions struct {
 	rejects     string
 	dryRun      bool
 	confirm     string
+	waitFor     string
+	wait        *sendWait // nil where nothing is waited for
 	output      string
 	talk        *sendTalk // once the run has begun
 	piped       bool      // the files are what came by a pipe without being named
@@ -89,7 +91,12 @@ What is not acknowledged is either not_written or unknown. Over HTTP the former 
 tried again for a while where the server allows it; what is unknown may be in the
 topic and is never sent twice. Ctrl-C stops reading, waits up to ` + send.DrainTimeout.String() + ` for answers and
 tells where to go on. -o json prints one receipt a line as the answers come in, in
-order within an id.`,
+order within an id.
+
+--wait db waits until process has been through what was acknowledged: until its
+offsets in the database have passed every one of these orders. It says how long that
+took; after 30s, or as long as --wait db=2m says, it gives up with exit code 1 and how
+many are left. Nothing is sent where there is no database, or nobody processes.`,
 		Example: `  ordersctl send --total 149.99
   ordersctl send --id order-001 --user u1 --total 149.99 --status paid
   ordersctl send orders.ndjson --rejects bad.ndjson
@@ -123,8 +130,10 @@ order within an id.`,
 	fs.Var(&opts.rate, "rate", "orders per second, evenly: 500, 5k (default: as fast as they are taken)")
 	fs.StringVar(&opts.rejects, "rejects", "", "write what is not an order to this file, one a line; it is overwritten")
 	fs.BoolVar(&opts.dryRun, "dry-run", false, "read and check everything, send nothing")
+	fs.StringVar(&opts.waitFor, "wait", "", "db or `db=TIMEOUT`: wait until process has been through the orders (default timeout 30s)")
 	fs.StringVar(&opts.confirm, "confirm", "", "the topic's name, for --count in a protected context")
 	addTopicFlag(cmd)
+	addDBFlag(cmd)
 	addOutputFlag(cmd, &opts.output, "text", "json")
 	return cmd
 }
@@ -145,6 +154,9 @@ func (o *sendOptions) complete(cmd *cobra.Command) error {
 		return err
 	}
 	if err := o.completeSource(cmd); err != nil {
+		return err
+	}
+	if err := o.completeWait(); err != nil {
 		return err
 	}
 	switch {
@@ -242,6 +254,12 @@ func runSend(ctx context.Context, opts *sendOptions) (err error) {
 		return err
 	}
 	defer closeTarget()
+	if opts.wait != nil {
+		if err := opts.wait.open(ctx, opts); err != nil {
+			return err
+		}
+		defer opts.wait.close()
+	}
 	if err := in.openRejects(opts); err != nil {
 		return err
 	}
@@ -257,7 +275,7 @@ func (o *sendOptions) send(ctx context.Context, in *sendInput, to send.Target) e
 		Window:      send.KafkaWindow,
 		Patience:    o.loaded.Kafka.DeliveryTimeout + 2*o.loaded.Kafka.RequestTimeout,
 		Report:      talk.report,
-		ReportAcked: o.output == "json" || o.oneSet,
+		ReportAcked: o.output == "json" || o.oneSet || o.wait != nil,
 		Tick:        talk.tick,
 	}
 	if o.to != toKafka {
@@ -268,6 +286,9 @@ func (o *sendOptions) send(ctx context.Context, in *sendInput, to send.Target) e
 		run.Rate = 0
 	}
 	sum, err := send.Run(ctx, in, to, run)
+	if o.wait != nil {
+		o.wait.await(ctx)
+	}
 	return talk.end(ctx, sum, err)
 }
 
@@ -289,7 +310,7 @@ func (o *sendOptions) target(ctx context.Context) (send.Target, func(), error) {
 		cl.Close()
 		return nil, nil, client.Explain(err, l.Kafka)
 	}
-	k := send.NewKafka(cl, l.Kafka, l.Topic, o.output == "json" || o.oneSet)
+	k := send.NewKafka(cl, l.Kafka, l.Topic, o.output == "json" || o.oneSet || o.wait != nil)
 	return k, func() { k.Close(); cl.Close() }, nil
 }
 

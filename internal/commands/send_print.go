@@ -59,10 +59,13 @@ func (t *sendTalk) report(rec send.Receipt) {
 	if t.opts.dryRun && rec.Outcome == client.Acked {
 		return // nothing was sent
 	}
+	if t.opts.wait != nil {
+		t.opts.wait.saw(rec)
+	}
 	switch {
 	case t.opts.output == "json":
 		t.printJSON(rec)
-	case rec.Outcome == client.Acked:
+	case rec.Outcome == client.Acked && t.opts.oneSet:
 		t.print(receiptLine(rec))
 	}
 	switch {
@@ -174,8 +177,14 @@ func (t *sendTalk) end(ctx context.Context, sum send.Summary, err error) error {
 	if t.outErr != nil && !errors.Is(t.outErr, syscall.EPIPE) {
 		t.say("error: write receipts: %s", t.outErr)
 	}
+	if o.wait != nil && o.wait.stopped && o.wait.left > 0 {
+		interrupted = true
+	}
 	code := t.code(sum, err, interrupted)
 	if o.oneSet && code == exitOK {
+		if o.wait != nil {
+			t.say("%s", o.wait.verdict())
+		}
 		return nil
 	}
 	if err != nil {
@@ -194,6 +203,8 @@ func (t *sendTalk) end(ctx context.Context, sum send.Summary, err error) error {
 func (t *sendTalk) code(sum send.Summary, err error, interrupted bool) int {
 	broken := t.outErr != nil && !errors.Is(t.outErr, syscall.EPIPE)
 	switch {
+	case t.opts.wait != nil && t.opts.wait.failed():
+		return exitFailed
 	case sum.Rejected+sum.Unknown > 0 || t.failed > 0 || broken || err != nil && !interrupted:
 		return exitFailed
 	case interrupted:
@@ -294,6 +305,9 @@ func (t *sendTalk) verdict(sum send.Summary, code int, interrupted bool) string 
 	part(sum.Unknown, "unknown", "unknown")
 	if t.opts.dryRun {
 		parts = append(parts, "nothing was sent")
+	}
+	if t.opts.wait != nil && sum.Acked > 0 {
+		parts = append(parts, t.opts.wait.verdict())
 	}
 	line := word + " " + strings.Join(parts, ", ")
 	if !t.opts.dryRun && sum.Acked > 0 {

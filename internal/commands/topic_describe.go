@@ -9,12 +9,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ordersctl/ordersctl/internal/lag"
+	"github.com/ordersctl/ordersctl/internal/sink"
 	"github.com/ordersctl/ordersctl/internal/topic"
 )
-
-// processGroup is the consumer group whose lag tells how far the orders are
-// behind.
-const processGroup = "orders-process"
 
 type topicDescribeOptions struct {
 	app      *App
@@ -33,7 +31,8 @@ func newTopicDescribe(app *App, runF func(context.Context, *topicDescribeOptions
 		Long: `Show a topic (the configured one where none is named): what it is set to, and per
 partition its leader, its replicas, those in sync ("!" where one is missing),
 its offsets, the size of the leader's copy, the writes per second and the lag of
-group ` + processGroup + `. What is not known is "-".
+process's group, by the offsets in the database where it has some, else by Kafka's.
+What is not known is "-".
 
 The rate comes from two looks at the offsets, --interval apart.`,
 		Example: `  ordersctl topic describe
@@ -53,6 +52,7 @@ The rate comes from two looks at the offsets, --interval apart.`,
 	}
 	cmd.Flags().DurationVar(&opts.interval, "interval", 2*time.Second, "time over which the writes are counted")
 	cmd.Flags().BoolVar(&opts.noRate, "no-rate", false, "do not count the writes: answer at once")
+	addDBFlag(cmd)
 	addOutputFlag(cmd, &opts.output, "text", "wide", "json")
 	return cmd
 }
@@ -77,9 +77,13 @@ func runTopicDescribe(ctx context.Context, opts *topicDescribeOptions) error {
 		if name == "" {
 			name = c.config.Topic
 		}
+		group := c.config.Process.Group
+		db, closeDB := opts.app.readDatabase(ctx, c.config)
+		defer closeDB()
 		d, err := topic.Describe(ctx, c.Client, name, topic.DescribeOptions{
 			Partitioner: c.config.Kafka.Partitioner,
-			Group:       processGroup,
+			Group:       group,
+			Database:    opts.app.offsetsOf(db, group, name),
 			Interval:    opts.interval,
 		})
 		if err != nil {
@@ -88,11 +92,27 @@ func runTopicDescribe(ctx context.Context, opts *topicDescribeOptions) error {
 		if opts.output == "json" {
 			return printJSON(opts.app.Out, d)
 		}
-		return printDescription(opts.app.Out, d, opts.output == "wide")
+		return printDescription(opts.app.Out, d, group, opts.output == "wide")
 	})
 }
 
-func printDescription(w io.Writer, d *topic.Description, wide bool) error {
+// offsetsOf asks the database for a group's offsets in one topic; nil without a
+// database.
+func (a *App) offsetsOf(db sink.Store, group, name string) func(context.Context, string) map[int32]int64 {
+	if db == nil {
+		return nil
+	}
+	return func(ctx context.Context, id string) map[int32]int64 {
+		rows, err := db.Committed(ctx, group)
+		if err != nil {
+			a.say("note: the database does not answer, so LAG goes by Kafka's offsets: %s", err)
+		}
+		at, _ := lag.OfTopic(rows, name, id)
+		return at
+	}
+}
+
+func printDescription(w io.Writer, d *topic.Description, group string, wide bool) error {
 	var b strings.Builder
 	printTopicHead(&b, d, wide)
 	b.WriteString("\n")
@@ -102,14 +122,17 @@ func printDescription(w io.Writer, d *topic.Description, wide bool) error {
 	for _, p := range d.Problems {
 		fmt.Fprintf(&b, "! %s\n", p)
 	}
-	lag := "LAG: group " + processGroup + " has committed nothing here"
-	if d.LagGroup != "" {
-		lag = "LAG is group " + d.LagGroup + ", by Kafka's offsets"
+	text := "LAG: group " + group + " has committed nothing here"
+	switch {
+	case d.Agreement != nil:
+		text = fmt.Sprintf("LAG is group %s, by the database's offsets (%s)", d.LagGroup, d.Agreement)
+	case d.LagGroup != "":
+		text = "LAG is group " + d.LagGroup + ", by Kafka's offsets"
 	}
 	if d.RateSeconds > 0 {
-		lag += fmt.Sprintf("   WRITE/s over the last %s s", strings.TrimSuffix(fmt.Sprintf("%.1f", d.RateSeconds), ".0"))
+		text += fmt.Sprintf("   WRITE/s over the last %s s", strings.TrimSuffix(fmt.Sprintf("%.1f", d.RateSeconds), ".0"))
 	}
-	b.WriteString(lag + "\n")
+	b.WriteString(text + "\n")
 	_, err := io.WriteString(w, b.String())
 	return err
 }

@@ -36,7 +36,7 @@ func TestDescriptionLooks(t *testing.T) {
 			part(2, 3, []int32{3, 1, 2}, []int32{3, 1}, 2133019, 6293970, 618*mib, 108, 1674),
 			offline,
 		},
-		Records: &records, SizeBytes: &size, WritePerSecond: &rate, RateSeconds: 2.003, LagGroup: "orders-process", Lag: &lag,
+		Records: &records, SizeBytes: &size, WritePerSecond: &rate, RateSeconds: 2.003, LagGroup: "orders-process", Lag: &lag, Agreement: &topic.Agreement{},
 		Problems: []string{"under-replicated: broker 2 is missing from partition 2; 2 in sync, 2 needed: no reserve"},
 	}
 	want := `orders   id 7ZqW3nK1Rf2y   4 partitions   replication 3   min.insync.replicas 2
@@ -49,10 +49,10 @@ PART  LEADER  REPLICAS  ISR          START        END     RECORDS      SIZE  WRI
 3          -  2         -     !          -          -           -         -        -    -
 all                                                    12,376,888  1.80 GiB    5,000  310
 ! under-replicated: broker 2 is missing from partition 2; 2 in sync, 2 needed: no reserve
-LAG is group orders-process, by Kafka's offsets   WRITE/s over the last 2 s
+LAG is group orders-process, by the database's offsets (Kafka's agree)   WRITE/s over the last 2 s
 `
 	var got bytes.Buffer
-	if err := printDescription(&got, d, false); err != nil {
+	if err := printDescription(&got, d, "orders-process", false); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(want, got.String()); diff != "" {

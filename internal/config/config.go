@@ -15,8 +15,11 @@ import (
 	"github.com/ordersctl/ordersctl/internal/client"
 	"github.com/ordersctl/ordersctl/internal/dev"
 	"github.com/ordersctl/ordersctl/internal/ingest"
+	"github.com/ordersctl/ordersctl/internal/lag"
 	"github.com/ordersctl/ordersctl/internal/order"
+	"github.com/ordersctl/ordersctl/internal/process"
 	"github.com/ordersctl/ordersctl/internal/send"
+	"github.com/ordersctl/ordersctl/internal/sink"
 	"github.com/ordersctl/ordersctl/internal/telemetry"
 	"github.com/ordersctl/ordersctl/internal/topic"
 )
@@ -31,8 +34,11 @@ type Config struct {
 	NewTopic  topic.Config          `mapstructure:"new-topic"`
 	Order     order.Rules           `mapstructure:"order"`
 	Serve     ingest.Config         `mapstructure:"serve"`
+	Process   process.Config        `mapstructure:"process"`
+	DB        sink.Config           `mapstructure:"db"`
 	Send      send.Config           `mapstructure:"send"`
 	Admin     telemetry.AdminConfig `mapstructure:"admin"`
+	Status    lag.Config            `mapstructure:"status"`
 	Dev       dev.Config            `mapstructure:"dev"`
 	Log       telemetry.LogConfig   `mapstructure:"log"`
 }
@@ -45,7 +51,10 @@ func Default() Config {
 		Kafka:    client.DefaultConfig(),
 		NewTopic: topic.DefaultConfig(),
 		Serve:    ingest.DefaultConfig(),
+		Process:  process.DefaultConfig(),
+		DB:       sink.DefaultConfig(),
 		Admin:    telemetry.DefaultAdminConfig(),
+		Status:   lag.DefaultConfig(),
 		Dev:      dev.DefaultConfig(),
 		Log:      telemetry.DefaultLogConfig(),
 	}
@@ -63,7 +72,7 @@ func (c Config) Validate() error {
 	if c.Topic == c.DLQTopic {
 		errs = append(errs, fmt.Errorf("topic and dlq-topic are both %q", c.Topic))
 	}
-	err := errors.Join(append(errs, c.Kafka.Validate(), c.NewTopic.Validate(), c.Order.Validate(), c.Serve.Validate(), c.Send.Validate(), c.Admin.Validate(), c.Dev.Validate(), c.Log.Validate())...)
+	err := errors.Join(append(errs, c.Kafka.Validate(), c.NewTopic.Validate(), c.Order.Validate(), c.Serve.Validate(), c.Process.Validate(), c.DB.Validate(), c.Send.Validate(), c.Admin.Validate(), c.Status.Validate(), c.Dev.Validate(), c.Log.Validate())...)
 	if err == nil {
 		return nil
 	}

@@ -1,11 +1,13 @@
 // Package dev runs the whole pipeline in one process: the embedded broker, its
-// topics, the HTTP edge and the admin server. Start at [Run].
+// topics, the HTTP edge, the consumer with its database and the admin server.
+// Start at [Run].
 //
 // It is for laptops, tests and demos; production is Apache Kafka.
 package dev
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -19,6 +21,8 @@ import (
 	"github.com/ordersctl/ordersctl/internal/client"
 	"github.com/ordersctl/ordersctl/internal/ingest"
 	"github.com/ordersctl/ordersctl/internal/order"
+	"github.com/ordersctl/ordersctl/internal/process"
+	"github.com/ordersctl/ordersctl/internal/sink"
 	"github.com/ordersctl/ordersctl/internal/telemetry"
 	"github.com/ordersctl/ordersctl/internal/topic"
 )
@@ -33,6 +37,8 @@ type Options struct {
 	Kafka     client.Config // brokers and security are replaced by the embedded broker's
 	NewTopic  topic.Config
 	Serve     ingest.Config
+	Process   process.Config
+	DB        sink.Config // without a URL a SQLite file in the data directory
 	Admin     telemetry.AdminConfig
 	Rules     order.Rules
 	Registry  *prometheus.Registry
@@ -47,13 +53,14 @@ type Info struct {
 	Brokers    string // host:port
 	OrderURL   string
 	AdminURL   string
+	DB         string // as --db takes it
 	Topic      string
 	Partitions int
 	Took       time.Duration // from the start to ready
 }
 
 // Run starts everything, calls Ready, and runs until ctx ends; then it drains:
-// the edge first, the broker last.
+// the edge first, then the consumer, the broker last.
 func Run(ctx context.Context, opts Options) error {
 	start := time.Now()
 	dir, err := dataDir(opts)
@@ -65,6 +72,11 @@ func Run(ctx context.Context, opts Options) error {
 	if dir != "" {
 		brokerConfig.DataDir = filepath.Join(dir, "kafka")
 	}
+	forget, err := placeDB(&opts, dir)
+	if err != nil {
+		return err
+	}
+	defer forget()
 	kafka, err := broker.Start(ctx, brokerConfig, opts.Log)
 	if err != nil {
 		return err
@@ -94,7 +106,31 @@ func dataDir(opts Options) (string, error) {
 	return dir, nil
 }
 
-// runOn runs the edge and the admin server on the broker at addr.
+// placeDB puts the database into dir, or into a folder that forget removes
+// where nothing is kept.
+func placeDB(opts *Options, dir string) (forget func(), err error) {
+	if opts.DB.URL != "" {
+		return func() {}, nil
+	}
+	forget = func() {}
+	if dir == "" {
+		if dir, err = os.MkdirTemp("", "ordersctl-"); err != nil {
+			return nil, fmt.Errorf("make a folder for the database: %w", err)
+		}
+		forget = func() {
+			if err := os.RemoveAll(dir); err != nil {
+				opts.Log.Warn("remove the database", "err", err)
+			}
+		}
+	}
+	opts.DB.URL = sink.URL(filepath.Join(dir, DBFile))
+	return forget, nil
+}
+
+// DBFile is the database's name in the data directory.
+const DBFile = "orders.db"
+
+// runOn runs the edge, the consumer and the admin server on the broker at addr.
 func runOn(ctx context.Context, opts Options, addr string, ready func(Info)) error {
 	opts.Kafka.Brokers = []string{addr}
 	opts.Kafka.TLS, opts.Kafka.SASL = client.TLS{}, client.SASL{}
@@ -123,16 +159,58 @@ func runOn(ctx context.Context, opts Options, addr string, ready func(Info)) err
 		edge.Close()
 		return err
 	}
+	finish, err := startProcess(ctx, opts, admin)
+	if err != nil {
+		edge.Close()
+		return errors.Join(err, admin.Close())
+	}
 	info := Info{
 		Orders: orders, Brokers: addr, Topic: opts.Topic, Partitions: edge.Topic().Partitions,
-		OrderURL: orderURL(edge.Addr()), AdminURL: "http://" + shown(admin.Addr()),
+		OrderURL: orderURL(edge.Addr()), AdminURL: "http://" + shown(admin.Addr()), DB: opts.DB.URL.String(),
 	}
-	return edge.Run(ctx, admin, func(ctx context.Context) {
+	err = edge.Run(ctx, admin, func(ctx context.Context) {
 		ready(info)
 		if opts.Demo {
 			trickle(ctx, info.OrderURL, opts.Log)
 		}
 	})
+	return errors.Join(err, finish())
+}
+
+// startProcess runs the consumer until finish is called. One that ends by
+// itself, as when the topic was deleted, leaves the rest running: here people
+// try things out.
+func startProcess(ctx context.Context, opts Options, admin *telemetry.Admin) (finish func() error, err error) {
+	store, err := process.OpenStore(ctx, process.MigrateAuto, opts.DB, opts.Log)
+	if err != nil {
+		return nil, err
+	}
+	w, err := process.New(ctx, process.Options{
+		Config: opts.Process, Kafka: opts.Kafka, Topic: opts.Topic, DLQTopic: opts.DLQTopic, Rules: opts.Rules,
+		Store: store, Retention: opts.DB.EventRetention, Registry: opts.Registry, Log: opts.Log,
+	})
+	if err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
+	admin.Handle("GET /status", w)
+	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		if err := w.Run(ctx); err != nil {
+			args := []any{"err", err}
+			var hinted interface{ Hint() string }
+			if errors.As(err, &hinted) {
+				args = append(args, "hint", hinted.Hint())
+			}
+			opts.Log.Error("process has ended, orders stay in the topic", args...)
+		}
+	}()
+	return func() error {
+		stop()
+		<-ended
+		return store.Close()
+	}, nil
 }
 
 // ensureTopics makes the topics where they are missing and counts the orders

@@ -88,6 +88,7 @@ type Readiness struct {
 type Admin struct {
 	listener net.Listener
 	server   *http.Server
+	mux      *http.ServeMux
 }
 
 // ListenError is an address that can't be listened on, with the setting that
@@ -153,7 +154,7 @@ func NewAdmin(ctx context.Context, c AdminConfig, reg *prometheus.Registry, read
 	if c.Pprof {
 		write = profileTimeout
 	}
-	return &Admin{listener: limit(ln, maxConnections), server: &http.Server{
+	return &Admin{listener: limit(ln, maxConnections), mux: mux, server: &http.Server{
 		Handler:           mux,
 		ReadHeaderTimeout: readTimeout,
 		ReadTimeout:       readTimeout,
@@ -166,6 +167,12 @@ func NewAdmin(ctx context.Context, c AdminConfig, reg *prometheus.Registry, read
 
 // Addr is where it listens, the port resolved.
 func (a *Admin) Addr() string { return a.listener.Addr().String() }
+
+// Handle adds what one command alone answers, before Run.
+func (a *Admin) Handle(pattern string, h http.Handler) { a.mux.Handle(pattern, h) }
+
+// Close gives up an Admin that was never run.
+func (a *Admin) Close() error { return a.listener.Close() }
 
 // Run serves until ctx ends; the last answers get a second to leave.
 func (a *Admin) Run(ctx context.Context) error {

@@ -13,9 +13,12 @@ import (
 
 // DescribeOptions say what Describe looks at beside the topic itself.
 type DescribeOptions struct {
-	Partitioner string        // what places our keys, for the one who reads
-	Group       string        // whose lag to show
-	Interval    time.Duration // over which the rate of writes is measured; 0 measures none
+	Partitioner string // what places our keys, for the one who reads
+	Group       string // whose lag to show
+	// Database gives the group's offsets in the database, by which the lag goes
+	// then; nil, or an empty answer, where there are none. It is asked last.
+	Database func(ctx context.Context, topicID string) map[int32]int64
+	Interval time.Duration // over which the rate of writes is measured; 0 measures none
 }
 
 // Description is a topic as it is. What is not known is nil.
@@ -37,6 +40,8 @@ type Description struct {
 	RateSeconds       float64       `json:"rate_interval_seconds"`
 	LagGroup          string        `json:"lag_group"` // "" where the group has committed nothing here
 	Lag               *int64        `json:"lag"`
+	LagBy             string        `json:"lag_by"`    // whose offsets: "kafka" or "database"
+	Agreement         *Agreement    `json:"agreement"` // of the two, where the database has some
 	Problems          []string      `json:"problems"`
 }
 
@@ -102,11 +107,7 @@ func Describe(ctx context.Context, adm *kadm.Client, name string, opts DescribeO
 		}
 	}
 	d.setOffsets(logs)
-	if rs, err := adm.FetchOffsets(ctx, opts.Group); err == nil {
-		if at, err := committed(rs, name); err == nil && len(at) > 0 {
-			d.setLag(opts.Group, at, logs)
-		}
-	}
+	d.findLag(ctx, adm, opts, logs)
 	d.Problems = problems(d)
 	return d, nil
 }
@@ -203,6 +204,30 @@ func (d *Description) setOffsets(logs map[int32]span) {
 		}
 	}
 	d.Records = total(d.Partitions, func(p Partition) *int64 { return p.Records })
+}
+
+// findLag goes by the database's offsets where there are some.
+func (d *Description) findLag(ctx context.Context, adm *kadm.Client, opts DescribeOptions, logs map[int32]span) {
+	kafka := map[int32]int64{}
+	// Kafka's are asked first: they follow the database's, and would else look ahead.
+	if rs, err := adm.FetchOffsets(ctx, opts.Group); err == nil {
+		if at, err := committed(rs, d.Name); err == nil {
+			kafka = at
+		}
+	}
+	var database map[int32]int64
+	if opts.Database != nil {
+		database = opts.Database(ctx, d.ID)
+	}
+	switch {
+	case len(database) > 0:
+		a := Agree(database, kafka)
+		d.LagBy, d.Agreement = "database", &a
+		d.setLag(opts.Group, database, logs)
+	case len(kafka) > 0:
+		d.LagBy = "kafka"
+		d.setLag(opts.Group, kafka, logs)
+	}
 }
 
 func (d *Description) setLag(group string, committed map[int32]int64, logs map[int32]span) {

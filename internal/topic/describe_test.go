@@ -1,6 +1,7 @@
 package topic
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -44,7 +45,7 @@ func TestDescribe(t *testing.T) {
 				StartOffset: ptr(int64(0)), EndOffset: ptr(int64(4)), Records: ptr(int64(4)), WritePerSecond: &zero, Lag: ptr(int64(0)),
 			},
 		},
-		Records: ptr(int64(11)), WritePerSecond: &zero, LagGroup: "orders-process", Lag: ptr(int64(2)), Problems: []string{},
+		Records: ptr(int64(11)), WritePerSecond: &zero, LagGroup: "orders-process", Lag: ptr(int64(2)), LagBy: "kafka", Problems: []string{},
 	}
 	ignored := cmp.Options{
 		cmpopts.IgnoreFields(Description{}, "SizeBytes", "RateSeconds"), cmpopts.IgnoreFields(Partition{}, "SizeBytes"),
@@ -54,6 +55,41 @@ func TestDescribe(t *testing.T) {
 	}
 	if got.SizeBytes == nil || *got.SizeBytes <= 0 || len(got.ID) != 22 {
 		t.Errorf("size %v, id %q", got.SizeBytes, got.ID)
+	}
+}
+
+// Kafka's offsets only follow the database's.
+func TestLagGoesByTheDatabase(t *testing.T) {
+	_, cl, adm := newKafka(t, 1)
+	mustCreate(t, adm, Spec{Name: "orders", Partitions: 2, Replicas: 1})
+	produce(t, cl, "orders", noon, 10, 4)
+	commit(t, adm, "orders-process", "orders", map[int32]int64{0: 8, 1: 4})
+	for _, test := range []struct {
+		name     string
+		database map[int32]int64
+		by       string
+		lag      int64
+	}{
+		{"it has offsets", map[int32]int64{0: 9, 1: 4}, "database", 1},
+		{"it knows nothing of the topic", nil, "kafka", 2},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			d, err := Describe(t.Context(), adm, "orders", DescribeOptions{
+				Group: "orders-process",
+				Database: func(_ context.Context, id string) map[int32]int64 {
+					if len(id) != 22 {
+						t.Errorf("topic id %q", id)
+					}
+					return test.database
+				},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d.LagBy != test.by || d.Lag == nil || *d.Lag != test.lag || (d.Agreement != nil) != (test.by == "database") {
+				t.Errorf("by %q, lag %v, agreement %v", d.LagBy, d.Lag, d.Agreement)
+			}
+		})
 	}
 }
 

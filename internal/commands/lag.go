@@ -1,0 +1,261 @@
+package commands
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ordersctl/ordersctl/internal/config"
+	"github.com/ordersctl/ordersctl/internal/lag"
+)
+
+type lagOptions struct {
+	app      *App
+	cmd      *cobra.Command
+	group    string // "" is that of process
+	watch    bool
+	interval time.Duration
+	noRate   bool
+	output   string
+}
+
+func newLag(app *App, runF func(context.Context, *lagOptions) error) *cobra.Command {
+	opts := &lagOptions{app: app}
+	cmd := &cobra.Command{
+		Use:   "lag [GROUP]",
+		Short: "Show how far process is behind, and when it will have caught up",
+		Long: `Show per partition how many records the group (process's own where none is named)
+is behind, how fast they come in and go out, when the backlog will be gone at that
+speed, who reads it, and how that stands: running, or paused and for what reason.
+
+It goes by the database's offsets where the database has some, since those are what
+process goes by, and says whether Kafka's agree; else by Kafka's. STATE comes from
+process itself: --admin (status.admin) names the admin ports to ask, admin.listen on
+this machine by default. What is not known is "-".
+
+The rates come from two looks, --interval apart. --watch looks on until Ctrl-C: in
+place on a terminal, elsewhere a block each time (-o json: a line).`,
+		Example: `  ordersctl lag
+  ordersctl lag --watch
+  ordersctl lag --admin process-1:9180,process-2:9180 -o wide
+  ordersctl lag other-group --no-rate -o json`,
+		Args: atMost(1, "one group"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			opts.cmd = cmd
+			if len(args) > 0 {
+				opts.group = args[0]
+			}
+			if runF != nil {
+				return runF(cmd.Context(), opts)
+			}
+			return runLag(cmd.Context(), opts)
+		},
+	}
+	addTopicFlag(cmd)
+	addDBFlag(cmd)
+	addAdminFlag(cmd)
+	addWatchFlags(cmd, &opts.watch, &opts.interval)
+	cmd.Flags().BoolVar(&opts.noRate, "no-rate", false, "look once and answer at once, without rates")
+	addOutputFlag(cmd, &opts.output, "text", "wide", "json")
+	return cmd
+}
+
+func addWatchFlags(cmd *cobra.Command, watch *bool, interval *time.Duration) {
+	cmd.Flags().BoolVarP(watch, "watch", "w", false, "look on until Ctrl-C")
+	cmd.Flags().DurationVar(interval, "interval", 2*time.Second, "time from one look to the next, over which the rates are")
+}
+
+func addAdminFlag(cmd *cobra.Command) {
+	cmd.Flags().StringSlice("admin", nil, "admin ports of serve and process to ask, host:port, comma separated (default admin.listen)")
+	bind(cmd.Flags(), "admin", "status.admin")
+}
+
+// adminAddrs are the admin ports to ask.
+func adminAddrs(l *config.Loaded) []string {
+	if len(l.Status.Admin) > 0 {
+		return l.Status.Admin
+	}
+	return []string{l.Admin.Listen}
+}
+
+func (o *lagOptions) check() error {
+	switch {
+	case o.interval <= 0:
+		return usageError("--no-rate leaves the rates out", "--interval %s is not more than 0", o.interval)
+	case o.watch && o.noRate:
+		return usageError("leave one of them out", "--watch has rates from its second look on, and --no-rate has none")
+	}
+	return checkOutput(o.output, "text", "wide", "json")
+}
+
+func runLag(ctx context.Context, opts *lagOptions) error {
+	if err := opts.check(); err != nil {
+		return err
+	}
+	return opts.app.onCluster(ctx, opts.cmd, func(c cluster) error {
+		group := opts.group
+		if group == "" {
+			group = c.config.Process.Group
+		}
+		db, closeDB := opts.app.readDatabase(ctx, c.config)
+		defer closeDB()
+		r := &lagRun{opts: opts, cluster: c, look: lag.Options{Group: group, Topic: c.config.Topic}}
+		if db != nil {
+			r.look.Database = db
+		}
+		if !opts.watch {
+			return r.once(ctx)
+		}
+		return r.watch(ctx)
+	})
+}
+
+// lagRun is one call of lag.
+type lagRun struct {
+	opts    *lagOptions
+	cluster cluster
+	look    lag.Options
+	before  *lag.Look
+	told    map[string]bool // notes that were said
+}
+
+func (r *lagRun) once(ctx context.Context) error {
+	if !r.opts.noRate {
+		var err error
+		if r.before, err = lag.Take(ctx, r.cluster.Client, r.look); err != nil {
+			return err
+		}
+		if err := pause(ctx, r.opts.interval); err != nil {
+			return err
+		}
+	}
+	report, err := r.report(ctx)
+	if err != nil {
+		return err
+	}
+	if r.opts.output == "json" {
+		return printJSON(r.opts.app.Out, report)
+	}
+	return printLag(r.opts.app.Out, report, r.opts.output == "wide")
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// watch shows trouble in place of the table once it has begun: Kafka may come
+// back.
+func (r *lagRun) watch(ctx context.Context) error {
+	screen := newScreen(r.opts.app, r.opts.output != "json")
+	began := false
+	return every(ctx, r.opts.interval, func() error {
+		report, err := r.report(ctx)
+		switch {
+		case err != nil && (!began || ctx.Err() != nil):
+			return err
+		case err != nil:
+			r.before = nil
+			r.opts.app.say("error: %s", explainTopic(err, r.cluster.config))
+			return nil
+		}
+		began = true
+		var frame bytes.Buffer
+		if r.opts.output == "json" {
+			line, err := jsonLine(report)
+			if err != nil {
+				return err
+			}
+			return screen.show(line)
+		}
+		if err := printLag(&frame, report, r.opts.output == "wide"); err != nil {
+			return err
+		}
+		return screen.show(frame.Bytes())
+	})
+}
+
+// report takes a look and compares it with the one before.
+func (r *lagRun) report(ctx context.Context) (*lag.Report, error) {
+	answers := make(chan []lag.Answer, 1)
+	l := r.cluster.config
+	go func() { answers <- lag.Ask(ctx, adminAddrs(l), l.Status.Timeout) }()
+	now, err := lag.Take(ctx, r.cluster.Client, r.look)
+	told := <-answers
+	if err != nil {
+		return nil, err
+	}
+	if now.DatabaseErr != nil {
+		r.note("the database does not answer, so the lag goes by Kafka's offsets: %s", now.DatabaseErr)
+	}
+	report := lag.Between(r.before, now)
+	r.before = now
+	report.Tell(told)
+	r.noteStates(report, told)
+	return report, nil
+}
+
+// noteStates says why the state of partitions that somebody reads is not known.
+func (r *lagRun) noteStates(report *lag.Report, answers []lag.Answer) {
+	if !slices.ContainsFunc(report.Partitions, func(p lag.Partition) bool { return p.Member != nil && p.State == "" }) {
+		return
+	}
+	for _, a := range answers {
+		switch {
+		case a.Err != nil:
+			r.note("%s can't be asked for STATE: %s (--admin names where process listens)", a.Addr, a.Err)
+		case a.Process == nil || a.Process.Group != report.Group.Name:
+			r.note("no process of group %s at %s to ask for STATE (--admin names where it listens)", report.Group.Name, a.Addr)
+		}
+	}
+}
+
+// note says a thing once.
+func (r *lagRun) note(format string, args ...any) {
+	if r.told[format] {
+		return
+	}
+	if r.told == nil {
+		r.told = map[string]bool{}
+	}
+	r.told[format] = true
+	r.opts.app.say("note: "+format, args...)
+}
+
+// members is "stable, 2 members".
+func members(g lag.Group) string {
+	switch {
+	case !g.Exists():
+		return "Kafka knows no such group"
+	case len(g.Members) == 0:
+		return g.State
+	}
+	return g.State + ", " + count(len(g.Members), "member")
+}
+
+// offsetsBy is "by the database's offsets (Kafka's agree)".
+func offsetsBy(r *lag.Report) string {
+	switch r.By {
+	case lag.ByDatabase:
+		return fmt.Sprintf("by the database's offsets (%s)", r.Agreement)
+	case lag.ByKafka:
+		return "by Kafka's offsets"
+	}
+	return "no offsets: the group has committed nothing here"
+}
+
+func overInterval(seconds float64) string {
+	if seconds <= 0 {
+		return ""
+	}
+	return fmt.Sprintf("   rates over the last %s s", strings.TrimSuffix(fmt.Sprintf("%.1f", seconds), ".0"))
+}

@@ -1,0 +1,176 @@
+package process
+
+import (
+	"errors"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/ordersctl/ordersctl/internal/sink"
+)
+
+// A transaction that lost against another one is tried again so often before
+// it is taken for an outage.
+const quickRetries = 10
+
+// apply brings records into the database. It comes back when they are there or
+// are to be read again; false where neither is so and the worker has to end.
+func (p *partition) apply(records []*kgo.Record) bool {
+	b := p.decode(records)
+	if b == nil {
+		return true
+	}
+	quick, pause := 0, backoff{}
+	for {
+		b.attempts++
+		b.reset()
+		start := time.Now()
+		written, err := p.w.store.Write(p.ctx, &b.Batch)
+		var (
+			moved   *sink.Moved
+			tripped *trippedError
+			letter  *letterError
+		)
+		switch {
+		case err == nil:
+			p.took(b, written, time.Since(start))
+			return true
+		case p.ctx.Err() != nil:
+			return false
+		case errors.As(err, &tripped):
+			if tripped.cut == 0 {
+				p.trip(tripped)
+				return true
+			}
+			b.cut(tripped.cut)
+			b.trip = tripped
+		case errors.As(err, &moved):
+			p.w.log.Warn("the database's offset moved, reading again from there", "partition", p.number, "offset", b.First, "next", moved.Next)
+			return p.relocate()
+		case errors.As(err, &letter): // rolled back in order, the database is well
+			if !p.hold(err, &pause) {
+				return false
+			}
+		case sink.ClassOf(err) == sink.ClassRetry && quick < quickRetries:
+			quick++
+			p.w.blame(err)
+			if !p.wait(time.Duration(quick) * 10 * time.Millisecond) {
+				return false
+			}
+		default:
+			if next, ok := p.found(err, &pause); !ok {
+				return false
+			} else if next != b.First {
+				// The COMMIT had happened, or another server has taken over with less.
+				p.w.log.Warn("after a lost connection the database stands elsewhere, reading from there", "partition", p.number, "offset", b.First, "next", next)
+				p.seek(next)
+				return true
+			}
+		}
+	}
+}
+
+// hold waits a while because of err, standing still in the eyes of all.
+func (p *partition) hold(err error, pause *backoff) bool {
+	if p.w.fatal(p.ctx, err) {
+		return false
+	}
+	reason := p.w.blame(err)
+	p.resumeOthers(reason)
+	p.pause(reason, err.Error())
+	p.w.say(reason, err, "partition", p.number, "next", p.position())
+	return p.wait(pause.next())
+}
+
+// resumeOthers takes back reasons that are no longer the one.
+func (p *partition) resumeOthers(but string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, reason := range []string{pausedOutage, pausedDeploy, pausedLetters, pausedKafka} {
+		if reason != but {
+			delete(p.reasons, reason) // another one comes at once: nothing is fetched in between
+		}
+	}
+}
+
+// healed takes all of them back, and says so where there was one.
+func (p *partition) healed() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, reason := range []string{pausedOutage, pausedDeploy, pausedLetters, pausedKafka} {
+		if info, ok := p.reasons[reason]; ok {
+			p.w.log.Info("going on", "partition", p.number, "next", p.next, "after", time.Since(info.since).Round(time.Millisecond).String(), "reason", reason)
+		}
+	}
+	p.resumeLocked(pausedOutage, pausedDeploy, pausedLetters, pausedKafka)
+}
+
+// relocate asks the database where to read on, and goes there.
+func (p *partition) relocate() bool {
+	p.pause(pausedSeek, "")
+	next, ok := p.found(nil, &backoff{})
+	if ok {
+		p.seek(next)
+	}
+	return ok
+}
+
+// found waits, after err where there is one, until the database says where it
+// stands and the log agrees.
+func (p *partition) found(err error, pause *backoff) (int64, bool) {
+	for {
+		if err != nil && !p.hold(err, pause) {
+			return 0, false
+		}
+		var at map[int32]location
+		if at, err = p.w.locate(p.ctx, []int32{p.number}); err == nil {
+			p.healed()
+			return at[p.number].next, true
+		}
+	}
+}
+
+// took notes what was committed.
+func (p *partition) took(b *batch, written sink.Written, took time.Duration) {
+	p.healed()
+	m := p.w.metrics
+	m.duration.Observe(took.Seconds())
+	m.records.Observe(float64(len(b.Entries)))
+	m.bisects.Add(float64(written.Bisects))
+	now := time.Now()
+	for i, outcome := range written.Outcomes {
+		switch outcome {
+		case sink.Booked, sink.Passed:
+			continue
+		case sink.Inserted, sink.Updated:
+			if received := b.Entries[i].Received; !received.IsZero() {
+				m.endToEnd.Observe(max(0, now.Sub(received).Seconds()))
+			}
+		}
+		m.outcome(outcome).Inc()
+		p.breaker.add(outcome == sink.DeadLettered)
+	}
+	p.mu.Lock()
+	p.next = max(written.Next, b.Next)
+	p.applied = b.records[len(b.records)-1].Timestamp
+	p.end = max(p.end, p.next)
+	p.mu.Unlock()
+	if b.trip != nil {
+		p.trip(b.trip)
+	}
+}
+
+// trip opens the breaker. Nothing closes it but a restart: whoever repairs
+// what is wrong has to know of it.
+func (p *partition) trip(t *trippedError) {
+	p.w.mu.Lock()
+	p.w.tripped[p.number] = t.why
+	p.w.mu.Unlock()
+	p.mu.Lock()
+	p.queue, p.bytes = nil, 0
+	p.pauseLocked(pausedBreaker, t.why)
+	next := p.next
+	p.mu.Unlock()
+	p.w.log.Error("the breaker is open, this partition stands still", "partition", p.number, "next", next, "why", t.why,
+		"hint", "repair the producer and restart, or restart with --dlq-breaker off to dead-letter them all")
+}

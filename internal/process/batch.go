@@ -1,0 +1,155 @@
+package process
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/ordersctl/ordersctl/internal/client"
+	"github.com/ordersctl/ordersctl/internal/dlq"
+	"github.com/ordersctl/ordersctl/internal/order"
+	"github.com/ordersctl/ordersctl/internal/sink"
+)
+
+// batch is a part of a partition on its way to the database.
+type batch struct {
+	sink.Batch
+	records  []*kgo.Record
+	refused  []*sink.Refusal // by decode: those that the database adds are of one attempt
+	attempts int
+	trip     *trippedError // the breaker opens behind this batch
+}
+
+// decode makes a batch of what the database does not have yet, nil where it
+// has all of it.
+func (p *partition) decode(records []*kgo.Record) *batch {
+	w, next := p.w, p.position()
+	for len(records) > 0 && records[0].Offset < next {
+		records = records[1:]
+	}
+	if len(records) == 0 {
+		return nil
+	}
+	b := &batch{records: records, refused: make([]*sink.Refusal, len(records)), Batch: sink.Batch{
+		Group: w.opts.Group, Topic: w.opts.Topic, TopicID: w.info.ID, Partition: p.number,
+		First: next, Next: records[len(records)-1].Offset + 1,
+		Entries: make([]sink.Entry, len(records)),
+	}}
+	b.Bury = func(ctx context.Context, refused []int) error { return p.bury(ctx, b, refused) }
+	var canonical []byte
+	for i, r := range records {
+		canonical = decode(&b.Entries[i], r, w.decoder, w.info.ID, canonical)
+		b.refused[i] = b.Entries[i].Refusal
+	}
+	return b
+}
+
+// decode makes the entry of a record; buf is room for its canonical form, and
+// is given back.
+func decode(e *sink.Entry, r *kgo.Record, dec *order.Decoder, topicID string, buf []byte) []byte {
+	e.Offset = r.Offset
+	e.Received, _ = time.Parse(time.RFC3339Nano, client.HeaderValue(r, client.HeaderReceivedAt)) // zero where it is none
+	if origin, ok := dlq.OriginOf(r); ok {
+		e.Origin = origin
+	}
+	var err, idErr error
+	e.EventID, idErr = client.EventID(r, topicID)
+	if e.Order, err = client.FromRecord(r, dec); err == nil {
+		err = idErr
+	}
+	if err != nil {
+		e.Refusal = refusal(r, &e.Order, err)
+		return buf
+	}
+	buf = order.Append(buf[:0], &e.Order)
+	e.Hash = sha256.Sum256(buf)
+	return buf
+}
+
+// refusal says why a record is no order, in the words that HTTP 400 has.
+func refusal(r *kgo.Record, o *order.Order, err error) *sink.Refusal {
+	f := &sink.Refusal{Class: sink.RefusedValidation, Reason: err.Error(), Detail: err.Error()}
+	var faults order.Faults
+	switch {
+	case errors.As(err, &faults):
+		f.Faults = faults
+		f.Reason = faults[0].String() // of many the first: letters are counted by it
+		if len(faults) == 1 && faults[0].Pointer == "" {
+			f.Class = sink.RefusedDecode
+		}
+	case errors.Is(err, client.ErrTombstone):
+		f.Class = sink.RefusedTombstone
+	case errors.Is(err, client.ErrKeyMismatch):
+		f.Class = sink.RefusedKey
+		f.Detail = fmt.Sprintf("key is %q, the order's id is %q", r.Key, o.ID)
+	case errors.Is(err, client.ErrEventID):
+		f.Class = sink.RefusedEventID
+		f.Detail = fmt.Sprintf("%s: %q", err, client.HeaderValue(r, client.HeaderEventID))
+	}
+	return f
+}
+
+// reset forgets what the last attempt found.
+func (b *batch) reset() {
+	for i, own := range b.refused {
+		b.Entries[i].Refusal = own
+	}
+}
+
+// cut keeps what stands before the nth entry.
+func (b *batch) cut(n int) {
+	b.Next = b.Entries[n].Offset
+	b.Entries, b.records, b.refused = b.Entries[:n], b.records[:n], b.refused[:n]
+}
+
+// letterError is a dead letter that was not written, or may not have been.
+type letterError struct{ err error }
+
+func (e *letterError) Error() string { return fmt.Sprintf("write dead letters: %v", e.err) }
+func (e *letterError) Unwrap() error { return e.err }
+
+// bury writes the dead letters of a batch and waits for all of them. The
+// breaker is asked first: what it stops stays in the log.
+func (p *partition) bury(ctx context.Context, b *batch, refused []int) error {
+	w := p.w
+	if w.opts.DLQBreaker == BreakerOn {
+		bad := make([]bool, len(b.Entries))
+		for _, i := range refused {
+			bad[i] = true
+		}
+		if trip := p.breaker.judge(len(bad), func(i int) bool { return bad[i] }); trip != nil {
+			return trip
+		}
+	}
+	acks := make(chan error, len(refused)) // also for those that come when nobody waits any more
+	now := time.Now()
+	for _, i := range refused {
+		letter := dlq.Wrap(w.opts.DLQTopic, b.records[i], dlq.Failure{
+			Refusal: *b.Entries[i].Refusal, TopicID: w.info.ID, Group: w.opts.Group, Attempts: b.attempts, At: now,
+		})
+		// Never with ctx: one that ends fails the letters of other partitions too.
+		w.kafka.TryProduce(context.WithoutCancel(ctx), letter, func(_ *kgo.Record, err error) { acks <- err })
+	}
+	var failed error
+	for range refused {
+		select {
+		case err := <-acks:
+			if err != nil && failed == nil {
+				failed = err
+			}
+		case <-ctx.Done():
+			return &letterError{ctx.Err()}
+		}
+	}
+	if failed != nil {
+		return &letterError{client.Explain(failed, w.opts.Kafka)}
+	}
+	for _, i := range refused {
+		w.metrics.letters.WithLabelValues(b.Entries[i].Refusal.Class).Inc()
+	}
+	return nil
+}

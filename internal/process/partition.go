@@ -1,0 +1,355 @@
+package process
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// Reasons why a partition stands still; metrics have them as "reason".
+const (
+	pausedOutage  = "outage"        // the database is away
+	pausedDeploy  = "misdeployment" // the database is not what it should be: schema, rights, name
+	pausedLetters = "dead_letters"  // dead letters can't be written
+	pausedBreaker = "breaker"       // too many of them
+	pausedKafka   = "kafka"         // Kafka does not say where the log begins and ends, or refuses to be read
+
+	// Not shown: the usual course of things.
+	pausedFull = "full" // the queue
+	pausedSeek = "seek" // on the way to another offset
+)
+
+func pauseReasons() []string {
+	return []string{pausedOutage, pausedDeploy, pausedLetters, pausedBreaker, pausedKafka}
+}
+
+// partition is one that is ours, with its worker.
+type partition struct {
+	w       *Worker
+	number  int32
+	breaker *breaker // its worker's alone
+
+	stopping chan struct{}   // closed: finish the batch in flight
+	done     chan struct{}   // closed when the worker has ended
+	ctx      context.Context //nolint:containedctx // of the worker: its batch in flight is abandoned with it
+	cancel   context.CancelFunc
+	arrived  chan struct{} // there is something in the queue, or to look at
+	once     sync.Once     // stopping
+
+	mu      sync.Mutex
+	started bool                 // guarded by mu: it knows where it stands
+	gone    bool                 // guarded by mu: asked to end; whether it is fetched is not its business any more
+	next    int64                // guarded by mu: the database's next offset
+	expect  int64                // guarded by mu: of the next record to come
+	end     int64                // guarded by mu: of the log, as far as known
+	queue   []*kgo.Record        // guarded by mu
+	bytes   int                  // guarded by mu: of the queue
+	astray  bool                 // guarded by mu: the log has no record at expect; look when the queue is empty
+	reasons map[string]pauseInfo // guarded by mu: why it is not fetched
+	applied time.Time            // guarded by mu: timestamp of the record applied last
+	sent    int64                // guarded by mu: next offset as committed to Kafka
+	rate    rates                // guarded by mu
+}
+
+type pauseInfo struct {
+	since  time.Time
+	detail string
+}
+
+func newPartition(w *Worker, number int32, b *breaker) *partition {
+	p := &partition{
+		w: w, number: number, breaker: b,
+		stopping: make(chan struct{}), done: make(chan struct{}), arrived: make(chan struct{}, 1),
+		end: -1, sent: -1, reasons: map[string]pauseInfo{},
+	}
+	// Not of the run's context: the batch in flight is finished.
+	p.ctx, p.cancel = context.WithCancel(context.Background()) //nolint:forbidigo // a callback of the Kafka client has none that lives on
+	return p
+}
+
+// start lets the worker begin at next.
+func (p *partition) start(next, end int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.started {
+		return
+	}
+	p.started, p.next, p.expect, p.end = true, next, next, end
+	p.w.ended.Go(func() {
+		defer close(p.done)
+		defer p.cancel()
+		p.work()
+	})
+}
+
+// stop asks the worker to end.
+func (p *partition) stop() {
+	p.once.Do(func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.gone = true
+		close(p.stopping)
+		if !p.started {
+			p.started = true // never to be
+			p.cancel()
+			close(p.done)
+		}
+	})
+}
+
+// ends waits for the worker's end, and tells whether it came in time.
+func (p *partition) ends(ctx context.Context) bool {
+	select {
+	case <-p.done:
+		return true
+	default:
+	}
+	select {
+	case <-p.done:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (p *partition) queued() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.queue)
+}
+
+// full: the next batches are there.
+func (p *partition) full() bool {
+	c := p.w.opts.Config
+	return len(p.queue) >= 4*c.BatchRecords || p.bytes >= 2*int(c.BatchBytes)
+}
+
+// halted: what comes now does not follow what is applied. It is read again from
+// where the partition goes on, if it does.
+func (p *partition) halted() bool {
+	_, moving := p.reasons[pausedSeek]
+	_, tripped := p.reasons[pausedBreaker]
+	return moving || tripped || p.gone
+}
+
+// push takes records of a poll, in order. It drops what came before a seek.
+func (p *partition) push(records []*kgo.Record) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(records) == 0 || !p.started {
+		return
+	}
+	if p.halted() {
+		return
+	}
+	for _, r := range records {
+		if r.Offset < p.expect {
+			continue
+		}
+		p.queue = append(p.queue, r)
+		p.bytes += size(r)
+		p.expect = r.Offset + 1
+	}
+	if p.full() {
+		p.pauseLocked(pausedFull, "")
+	}
+	p.wake()
+}
+
+// saw notes where the log ends.
+func (p *partition) saw(end int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.end = max(p.end, end)
+}
+
+func size(r *kgo.Record) int {
+	n := len(r.Key) + len(r.Value) + 100 // what the record itself takes, or so
+	for i := range r.Headers {
+		n += len(r.Headers[i].Key) + len(r.Headers[i].Value)
+	}
+	return n
+}
+
+// lose says that the log has no record at the offset that comes next.
+func (p *partition) lose() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.astray = true
+	p.pauseLocked(pausedSeek, "")
+	p.wake()
+}
+
+func (p *partition) wake() {
+	select {
+	case p.arrived <- struct{}{}:
+	default:
+	}
+}
+
+// pause stops the fetching of this partition alone; all reasons have to be
+// gone before it goes on.
+func (p *partition) pause(reason, detail string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.pauseLocked(reason, detail)
+}
+
+func (p *partition) pauseLocked(reason, detail string) {
+	if old, ok := p.reasons[reason]; ok {
+		p.reasons[reason] = pauseInfo{old.since, detail}
+		return
+	}
+	p.reasons[reason] = pauseInfo{time.Now(), detail}
+	if len(p.reasons) == 1 && !p.gone {
+		p.w.kafka.PauseFetchPartitions(p.set())
+	}
+}
+
+func (p *partition) resume(reasons ...string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.resumeLocked(reasons...)
+}
+
+func (p *partition) resumeLocked(reasons ...string) {
+	before := len(p.reasons)
+	for _, r := range reasons {
+		delete(p.reasons, r)
+	}
+	if before > 0 && len(p.reasons) == 0 && !p.gone {
+		p.w.kafka.ResumeFetchPartitions(p.set())
+	}
+}
+
+func (p *partition) set() map[string][]int32 {
+	return map[string][]int32{p.w.opts.Topic: {p.number}}
+}
+
+// seek goes on at another offset. Only between polls can it be set without a
+// record slipping in that was fetched before.
+func (p *partition) seek(next int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.queue, p.bytes, p.astray = nil, 0, false
+	p.next = next
+	p.pauseLocked(pausedSeek, "")
+	p.w.calls.add(func() { p.setOffset(next) })
+}
+
+func (p *partition) setOffset(next int64) {
+	if p.w.ours(p.number) != p {
+		return // given away in the meantime
+	}
+	name := p.w.opts.Topic
+	p.w.kafka.SetOffsets(map[string]map[int32]kgo.EpochOffset{name: {p.number: {Epoch: -1, Offset: next}}})
+	if at, ok := p.w.kafka.CommittedOffsets()[name][p.number]; !ok || at.Offset != next {
+		// The client skips in silence what it does not know to be consumed. That
+		// would leave us where we are: nothing may be read from there.
+		p.w.fail(&positionError{p.number, next})
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.expect = next
+	p.resumeLocked(pausedSeek, pausedFull)
+}
+
+// work applies batch after batch until it is stopped, or can't go on: behind a
+// batch that was not applied nothing may be.
+func (p *partition) work() {
+	for {
+		records, ok := p.gather()
+		if ok && len(records) > 0 {
+			ok = p.apply(records)
+		} else if ok {
+			ok = p.relocate()
+		}
+		if !ok {
+			return
+		}
+	}
+}
+
+// gather waits for a batch: as many records as there are up to the limits, and
+// a little while for company where there are fewer. It gives none where the
+// partition went astray, and false at the end.
+func (p *partition) gather() ([]*kgo.Record, bool) {
+	var over <-chan time.Time
+	for {
+		records, astray, full := p.peek()
+		select {
+		case <-p.stopping:
+			return nil, false
+		default:
+		}
+		switch {
+		case full, len(records) > 0 && (p.w.opts.BatchWait == 0 || astray):
+			return p.take(len(records)), true
+		case len(records) == 0 && astray:
+			return nil, true
+		case len(records) > 0 && over == nil:
+			timer := time.NewTimer(p.w.opts.BatchWait)
+			defer timer.Stop()
+			over = timer.C
+		}
+		select {
+		case <-p.stopping:
+			return nil, false
+		case <-p.arrived:
+		case <-over:
+			records, _, _ = p.peek()
+			return p.take(len(records)), true
+		}
+	}
+}
+
+// peek is the next batch as far as it is there, and whether it is full.
+func (p *partition) peek() (records []*kgo.Record, astray, full bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c, n, bytes := p.w.opts.Config, 0, 0
+	for n < len(p.queue) && n < c.BatchRecords && bytes < int(c.BatchBytes) {
+		bytes += size(p.queue[n])
+		n++
+	}
+	return p.queue[:n], p.astray, n == c.BatchRecords || bytes >= int(c.BatchBytes)
+}
+
+// take removes a batch's records from the queue and lets more come.
+func (p *partition) take(n int) []*kgo.Record {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	records := p.queue[:n:n]
+	p.queue = p.queue[n:]
+	for _, r := range records {
+		p.bytes -= size(r)
+	}
+	if len(p.queue) <= p.w.opts.BatchRecords && p.bytes <= int(p.w.opts.BatchBytes) {
+		p.resumeLocked(pausedFull)
+	}
+	return records
+}
+
+// position is where the database stands.
+func (p *partition) position() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.next
+}
+
+// wait waits, unless the worker is to end.
+func (p *partition) wait(d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-p.stopping:
+		return false
+	case <-p.ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}

@@ -1,0 +1,384 @@
+// Package process takes the records of the topic into the database, each once:
+// it polls as a member of a group, decodes, hands batches to a [sink.Store] and
+// writes dead letters for what can't be applied. Start at [New] and
+// [Worker.Run].
+//
+// The group only says whose a partition is. Where to read on stands in the
+// database, in the transaction that holds the rows; what is committed to Kafka
+// is for tools that show lag. An outage is never a reason for a dead letter.
+package process
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/plugin/kprom"
+
+	"github.com/ordersctl/ordersctl/internal/client"
+	"github.com/ordersctl/ordersctl/internal/order"
+	"github.com/ordersctl/ordersctl/internal/sink"
+	"github.com/ordersctl/ordersctl/internal/telemetry"
+	"github.com/ordersctl/ordersctl/internal/topic"
+)
+
+const (
+	// Of one poll: what is over stays in the client, so that one poll does not
+	// overrun the queues.
+	maxPoll = 10_000
+	// Of one broker's answer; with the queues this bounds what is held.
+	maxFetch = 16 << 20
+	// How long the group may take for what is not a batch: commit, leave.
+	lastWords = 5 * time.Second
+)
+
+// Options is what a Worker is made of.
+type Options struct {
+	Config
+	Kafka         client.Config
+	Topic         string
+	DLQTopic      string
+	Rules         order.Rules
+	Store         sink.Store
+	Retention     time.Duration // of events; 0 keeps them
+	Registry      *prometheus.Registry
+	ClientMetrics bool // also the Kafka client's; false where somebody registers those already
+	Log           *slog.Logger
+}
+
+// Worker is one member of the group.
+type Worker struct {
+	opts    Options
+	log     *slog.Logger
+	store   sink.Store
+	decoder *order.Decoder
+	metrics *metrics
+	admin   *kgo.Client // what is not a member's work
+	kafka   *kgo.Client // the member, which also writes the dead letters
+	info    TopicInfo
+	letters int // max.message.bytes of the dead letter topic
+
+	ready    chan struct{} // closed when kafka is set: the callbacks come before
+	draining atomic.Bool
+	looking  atomic.Bool    // at the topic's id
+	ended    sync.WaitGroup // partitions' workers
+	fail     context.CancelCauseFunc
+	calls    calls
+
+	mu         sync.Mutex
+	partitions map[int32]*partition      // guarded by mu: ours
+	before     map[int32]<-chan struct{} // guarded by mu: closed when the last worker of a partition has ended
+	breakers   map[int32]*breaker        // guarded by mu: they outlive a rebalance
+	tripped    map[int32]string          // guarded by mu: why a breaker is open
+	told       map[string]time.Time      // guarded by mu: errors that were logged just now
+}
+
+// TopicInfo is what was found of the topic at the start.
+type TopicInfo struct {
+	Name       string
+	ID         string
+	Partitions int
+}
+
+// New reaches Kafka and makes sure of both topics; [Worker.Run] consumes. The
+// store stays the caller's to close. Errors carry their next step.
+func New(ctx context.Context, opts Options) (*Worker, error) {
+	w := &Worker{
+		opts:       opts,
+		log:        opts.Log,
+		store:      opts.Store,
+		decoder:    order.NewDecoder(opts.Rules),
+		partitions: map[int32]*partition{},
+		before:     map[int32]<-chan struct{}{},
+		breakers:   map[int32]*breaker{},
+		tripped:    map[int32]string{},
+		ready:      make(chan struct{}),
+		told:       map[string]time.Time{},
+	}
+	var err error
+	if w.admin, err = client.Dial(ctx, opts.Kafka, opts.Log); err != nil {
+		return nil, err
+	}
+	if err := w.findTopics(ctx); err != nil {
+		w.admin.Close()
+		return nil, err
+	}
+	w.metrics = newMetrics(opts.Registry, w)
+	return w, nil
+}
+
+func (w *Worker) findTopics(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, w.opts.Kafka.ConnectTimeout)
+	defer cancel()
+	adm := client.Admin(w.admin)
+	id, partitions, err := topic.Exists(ctx, adm, w.opts.Topic)
+	if err != nil {
+		return client.Explain(err, w.opts.Kafka)
+	}
+	w.info = TopicInfo{Name: w.opts.Topic, ID: topic.FormatID(id), Partitions: partitions}
+	_, _, err = topic.Exists(ctx, adm, w.opts.DLQTopic)
+	var missing *topic.MissingError
+	switch {
+	case errors.As(err, &missing) && !w.opts.CreateDLQ:
+		missing.Next = fmt.Sprintf("dead letters have nowhere to go: create it with \"ordersctl topic create %s --with-dlq --if-not-exists\", or let process do it with --create-dlq", w.opts.Topic)
+		return missing
+	case errors.As(err, &missing):
+		err = w.createDLQ(ctx, adm)
+	}
+	if err == nil {
+		w.letters, err = letterLimit(ctx, adm, w.opts.DLQTopic)
+	}
+	return client.Explain(err, w.opts.Kafka)
+}
+
+func (w *Worker) createDLQ(ctx context.Context, adm *kadm.Client) error {
+	topics, err := adm.ListTopics(ctx, w.opts.Topic)
+	if err != nil {
+		return err
+	}
+	t := topics[w.opts.Topic]
+	main := topic.Spec{Name: w.opts.Topic, Partitions: len(t.Partitions), Replicas: t.Partitions.NumReplicas()}
+	spec, err := topic.DLQSpecOf(ctx, adm, main, w.opts.DLQTopic)
+	if err != nil {
+		return err
+	}
+	created, _, err := topic.Ensure(ctx, adm, spec)
+	if created {
+		w.log.Info("the dead letter topic was created", "topic", spec.Name, "partitions", spec.Partitions, "replicas", spec.Replicas)
+	}
+	return err
+}
+
+// letterLimit is how large a batch the dead letter topic takes, 0 where the
+// broker does not tell.
+func letterLimit(ctx context.Context, adm *kadm.Client, name string) (int, error) {
+	rs, err := adm.DescribeTopicConfigs(ctx, name)
+	if err != nil {
+		return 0, fmt.Errorf("read the configs of topic %s: %w", name, err)
+	}
+	r, err := rs.On(name, nil)
+	if err != nil || r.Err != nil {
+		return 0, nil //nolint:nilerr // without the right to look the library's own limit holds
+	}
+	for _, c := range r.Configs {
+		if c.Key == "max.message.bytes" {
+			n, err := strconv.Atoi(c.MaybeValue())
+			if err != nil {
+				return 0, nil //nolint:nilerr // as above
+			}
+			return n, nil
+		}
+	}
+	return 0, nil
+}
+
+// Topic is what was found of the topic at the start.
+func (w *Worker) Topic() TopicInfo { return w.info }
+
+// Close gives up a worker that was never run.
+func (w *Worker) Close() { w.admin.Close() }
+
+// Readiness is for /readyz: ready from the start until the end begins. A
+// database that is away shows in the detail and does not make it unready:
+// nothing would be better for taking this instance away.
+func (w *Worker) Readiness() telemetry.Readiness {
+	s := w.Status()
+	r := telemetry.Readiness{Ready: !w.draining.Load(), Detail: map[string]string{
+		"topic":      w.opts.Topic,
+		"group":      w.opts.Group,
+		"partitions": strconv.Itoa(len(s.Partitions)),
+	}}
+	for _, p := range s.Partitions {
+		if p.Reason != "" {
+			r.Detail["paused_"+strconv.Itoa(int(p.Partition))] = p.Reason
+		}
+	}
+	if !r.Ready {
+		r.Reason = "draining"
+	}
+	return r
+}
+
+// Run consumes until ctx ends and then drains: the batches in flight are
+// finished, offsets are committed, the group is left. It ends by itself, with
+// an error, where going on could lose or double something. Run closes what New
+// opened.
+func (w *Worker) Run(ctx context.Context) error {
+	defer w.admin.Close()
+	work, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	w.fail = fail
+	var err error
+	if w.kafka, err = client.New(w.opts.Kafka, w.log, w.clientOptions()...); err != nil {
+		return err
+	}
+	close(w.ready)
+	along, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var beside sync.WaitGroup
+	beside.Go(func() { w.commitLoop(along) })
+	beside.Go(func() { w.lookLoop(along) })
+	for work.Err() == nil {
+		w.poll(work)
+	}
+	w.drain(context.WithoutCancel(ctx))
+	stop()
+	beside.Wait()
+	if cause := context.Cause(work); ctx.Err() == nil {
+		return cause
+	}
+	return nil
+}
+
+func (w *Worker) clientOptions() []kgo.Opt {
+	opts := []kgo.Opt{
+		kgo.ConsumerGroup(w.opts.Group),
+		kgo.ConsumeTopics(w.opts.Topic),
+		kgo.Balancers(kgo.CooperativeStickyBalancer()),
+		kgo.DisableAutoCommit(),
+		// Callbacks come between polls and never while records are being handed
+		// over: a record of a partition that was given away and came back would be
+		// taken for what follows the database's offset.
+		kgo.BlockRebalanceOnPoll(),
+		kgo.OnPartitionsAssigned(w.assigned),
+		kgo.OnPartitionsRevoked(w.revoked),
+		kgo.OnPartitionsLost(w.lost),
+		kgo.AdjustFetchOffsetsFn(w.position),
+		// Nobody but us says where to go on when an offset is not in the log.
+		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.FetchMaxBytes(maxFetch),
+		kgo.FetchMaxWait(500 * time.Millisecond),
+		kgo.MaxBufferedRecords(256 << 10), // all partitions' batches full of dead letters
+	}
+	if w.letters > 0 {
+		opts = append(opts, kgo.ProducerBatchMaxBytes(int32(min(w.letters, 64<<20)))) //nolint:gosec // at most 64 MiB
+	}
+	if w.opts.ClientMetrics {
+		opts = append(opts, kgo.WithHooks(kprom.NewMetrics("ordersctl_kafka", kprom.Registry(w.opts.Registry))))
+	}
+	return opts
+}
+
+// poll hands one poll's records to their partitions, and does what was asked
+// to be done between polls. It never waits for a partition.
+func (w *Worker) poll(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	w.calls.poll(cancel)
+	fetches := w.kafka.PollRecords(ctx, maxPoll)
+	defer w.kafka.AllowRebalance()
+	fetches.EachError(func(_ string, number int32, err error) { w.fetchError(number, err) })
+	fetches.EachPartition(func(f kgo.FetchTopicPartition) {
+		if p := w.ours(f.Partition); p != nil {
+			p.saw(f.HighWatermark)
+			p.push(f.Records)
+		}
+	})
+	w.calls.run()
+}
+
+func (w *Worker) ours(number int32) *partition {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.partitions[number]
+}
+
+// all are our partitions in order.
+func (w *Worker) all() []*partition {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var list []*partition
+	for _, number := range slices.Sorted(maps.Keys(w.partitions)) {
+		list = append(list, w.partitions[number])
+	}
+	return list
+}
+
+// drain ends what is under way.
+func (w *Worker) drain(ctx context.Context) {
+	w.draining.Store(true)
+	partitions := w.all()
+	w.log.Info("draining", "partitions", len(partitions), "timeout", w.opts.DrainTimeout.String())
+	abandoned := w.letGo(partitions, w.opts.DrainTimeout)
+	w.commit(ctx, partitions)
+	ctx, cancel := context.WithTimeout(ctx, lastWords)
+	defer cancel()
+	w.kafka.AllowRebalance()
+	if err := w.kafka.LeaveGroupContext(ctx); err != nil {
+		w.log.Warn("the group was not left in order, its partitions are given away after the session timeout", "group", w.opts.Group, "err", err)
+	}
+	w.kafka.Close()
+	w.ended.Wait()
+	queued := 0
+	for _, p := range partitions {
+		queued += p.queued()
+	}
+	w.log.Info("drained", "unapplied_records", queued, "abandoned_batches", abandoned, "note", "what is not applied is in the log")
+}
+
+// letGo ends the workers of these partitions: they finish the batch in flight,
+// or abandon it when the time is over. It tells how many did.
+func (w *Worker) letGo(partitions []*partition, timeout time.Duration) int {
+	for _, p := range partitions {
+		p.stop()
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), timeout) //nolint:forbidigo // a callback of the Kafka client has none that lives on
+	defer cancel()
+	abandoned := 0
+	for _, p := range partitions {
+		if !p.ends(ctx) {
+			abandoned++
+			p.cancel()
+			<-p.done
+		}
+	}
+	return abandoned
+}
+
+// calls are what is to be done between polls, where neither records nor a
+// rebalance can come in between.
+type calls struct {
+	mu   sync.Mutex
+	list []func()           // guarded by mu
+	wake context.CancelFunc // guarded by mu: ends the poll
+}
+
+func (c *calls) add(f func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.list = append(c.list, f)
+	if c.wake != nil {
+		c.wake()
+	}
+}
+
+// poll notes how the poll to come is ended, and ends it where there is
+// something to do already.
+func (c *calls) poll(wake context.CancelFunc) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.wake = wake
+	if len(c.list) > 0 {
+		wake()
+	}
+}
+
+func (c *calls) run() {
+	c.mu.Lock()
+	list := c.list
+	c.list = nil
+	c.mu.Unlock()
+	for _, f := range list {
+		f()
+	}
+}

@@ -1,0 +1,157 @@
+package sink
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/gofrs/flock"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+)
+
+//go:embed migrations
+var migrations embed.FS
+
+// versionTable is where the migrations that were run are noted.
+const versionTable = "schema_migrations"
+
+// lockRetry is how often a lock that another process holds is tried.
+const lockRetry = 100 * time.Millisecond
+
+// lockID is PostgreSQL's advisory lock of our migrations: "ordersct" in ASCII.
+const lockID = 0x6f72646572736374
+
+// Migrate brings the tables to what this program knows, one process at a time.
+// A database that is newer already is left alone.
+func Migrate(ctx context.Context, cfg Config, log *slog.Logger) (from, to int64, err error) {
+	t, err := cfg.URL.parse()
+	if err != nil {
+		return 0, 0, &Error{Err: err, Class: ClassDeploy, Next: "set db.url or --db"}
+	}
+	if t.file != "" {
+		from, to, err = migrateSQLite(ctx, t, log)
+	} else {
+		from, to, err = migratePostgres(ctx, cfg, t, log)
+	}
+	return from, to, explain(err, "migrate "+t.shown, t)
+}
+
+func migratePostgres(ctx context.Context, cfg Config, t target, log *slog.Logger) (from, to int64, err error) {
+	pool, err := connect(ctx, cfg, t, false)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer pool.Close()
+	db := stdlib.OpenDBFromPool(pool)
+	defer db.Close() //nolint:errcheck // the pool's connections are its own
+	var encoding string
+	if err := db.QueryRowContext(ctx, "SHOW server_encoding").Scan(&encoding); err != nil {
+		return 0, 0, err
+	}
+	if encoding != "UTF8" {
+		return 0, 0, &Error{
+			Err: fmt.Errorf("the database's encoding is %s: it can't hold every order", encoding), Class: ClassDeploy,
+			Next: "createdb --encoding=UTF8 --template=template0",
+		}
+	}
+	const retrySeconds, tries = 1, 300
+	locker, err := lock.NewPostgresSessionLocker(lock.WithLockID(lockID), lock.WithLockTimeout(retrySeconds, tries))
+	if err != nil {
+		return 0, 0, err
+	}
+	return run(ctx, db, goose.DialectPostgres, "postgres", log, goose.WithSessionLocker(locker))
+}
+
+// migrateSQLite holds a file beside the database: SQLite's own lock goes with a
+// transaction, and each migration is one.
+func migrateSQLite(ctx context.Context, t target, log *slog.Logger) (from, to int64, err error) {
+	s, err := dialSQLite(ctx, t, false)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer s.Close() //nolint:errcheck // what was written is committed
+	held := flock.New(t.file + ".migrate")
+	if _, err := held.TryLockContext(ctx, lockRetry); err != nil {
+		return 0, 0, fmt.Errorf("lock %s: %w", held.Path(), err)
+	}
+	defer held.Unlock() //nolint:errcheck // it goes with the process
+	return run(ctx, s.writes, goose.DialectSQLite3, "sqlite", log)
+}
+
+func run(ctx context.Context, db *sql.DB, dialect goose.Dialect, folder string, log *slog.Logger, opts ...goose.ProviderOption) (from, to int64, err error) {
+	files, err := fs.Sub(migrations, "migrations/"+folder)
+	if err != nil {
+		return 0, 0, err
+	}
+	opts = append(opts, goose.WithTableName(versionTable), goose.WithDisableGlobalRegistry(true), goose.WithSlog(slog.New(slog.DiscardHandler)))
+	p, err := goose.NewProvider(dialect, db, files, opts...)
+	if err != nil {
+		return 0, 0, err
+	}
+	if from, err = p.GetDBVersion(ctx); err != nil {
+		return 0, 0, err
+	}
+	results, err := p.Up(ctx)
+	to = from
+	for _, r := range results {
+		to = r.Source.Version
+		log.Info("migration applied", "version", r.Source.Version, "took", r.Duration)
+	}
+	var partial *goose.PartialError
+	if errors.As(err, &partial) {
+		err = partial.Err
+	}
+	return from, to, err
+}
+
+// Schema says which version of the tables the database has, 0 for none, and
+// which one this program wants. It changes nothing.
+func Schema(ctx context.Context, cfg Config) (have, want int64, err error) {
+	if want, err = wanted(); err != nil {
+		return 0, 0, err
+	}
+	s, err := Open(ctx, cfg, OpenOptions{ReadOnly: true})
+	var e *Error
+	if errors.As(err, &e) && errors.Is(e.Err, fs.ErrNotExist) {
+		return 0, want, nil
+	}
+	if err != nil {
+		return 0, want, err
+	}
+	defer s.Close() //nolint:errcheck // nothing was written
+	t := tablesOf(s)
+	var version sql.NullInt64
+	err = t.reads.QueryRowContext(ctx, "SELECT max(version_id) FROM "+versionTable+" WHERE is_applied").Scan(&version)
+	if err != nil && missesTable(err) {
+		return 0, want, nil
+	}
+	return version.Int64, want, explain(err, "read the schema of "+t.target.shown, t.target)
+}
+
+// wanted is the highest version among the migrations.
+func wanted() (int64, error) {
+	list, err := fs.ReadDir(migrations, "migrations/postgres")
+	if err != nil || len(list) == 0 {
+		return 0, fmt.Errorf("list migrations: %w", err)
+	}
+	return goose.NumericComponent(list[len(list)-1].Name())
+}
+
+func tablesOf(s Store) *tables {
+	if lite, ok := s.(*lite); ok {
+		return lite.tables
+	}
+	return s.(*postgres).tables //nolint:errcheck,forcetypeassert // there are two
+}
+
+func missesTable(err error) bool {
+	return strings.Contains(err.Error(), "no such table") || strings.Contains(err.Error(), "42P01")
+}

@@ -1,0 +1,131 @@
+package sink
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
+)
+
+// maxConnections is how many writers and readers one process has at the
+// database where the URL has no pool_max_conns; more than these wait for each
+// other. PostgreSQL allows 100 in all by default.
+const maxConnections = 16
+
+// postgres is the Store of a PostgreSQL database.
+type postgres struct {
+	*tables
+	pool    *pgxpool.Pool
+	timeout time.Duration
+	plain   plain
+}
+
+func openPostgres(ctx context.Context, cfg Config, t target, opts OpenOptions) (*postgres, error) {
+	pool, err := connect(ctx, cfg, t, opts.ReadOnly)
+	if err != nil {
+		return nil, explain(err, "open "+t.shown, t)
+	}
+	db := stdlib.OpenDBFromPool(pool)
+	return &postgres{
+		tables: &tables{target: t, reads: db, writes: db, dialect: postgresDialect()},
+		pool:   pool, timeout: cfg.Timeout,
+	}, nil
+}
+
+// connect makes a pool and the first connection in it.
+func connect(ctx context.Context, cfg Config, t target, readOnly bool) (*pgxpool.Pool, error) {
+	pc, err := poolConfig(cfg, t)
+	if err != nil {
+		return nil, err
+	}
+	if readOnly {
+		pc.ConnConfig.RuntimeParams["default_transaction_read_only"] = "on"
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, pc)
+	if err != nil {
+		return nil, err
+	}
+	if err := pool.Ping(ctx); err != nil {
+		pool.Close()
+		return nil, err
+	}
+	return pool, nil
+}
+
+func poolConfig(cfg Config, t target) (*pgxpool.Config, error) {
+	pc, err := pgxpool.ParseConfig(t.postgres)
+	if err != nil {
+		return nil, err // pgconn leaves the password out of it
+	}
+	own, err := pgxpool.ParseConfig("")
+	if err == nil && pc.MaxConns == own.MaxConns {
+		pc.MaxConns = maxConnections
+	}
+	cc := pc.ConnConfig
+	if cc.ConnectTimeout == 0 {
+		cc.ConnectTimeout = cfg.ConnectTimeout
+	}
+	if cc.RuntimeParams["application_name"] == "" {
+		cc.RuntimeParams["application_name"] = "ordersctl"
+	}
+	pc.BeforeConnect = func(_ context.Context, cc *pgx.ConnConfig) error {
+		// Certificates and passwords are read anew: they may have been replaced.
+		fresh, err := pgconn.ParseConfig(t.postgres)
+		if err != nil {
+			return err
+		}
+		cc.TLSConfig, cc.Fallbacks, cc.Password = fresh.TLSConfig, fresh.Fallbacks, fresh.Password
+		if cfg.PasswordFile != "" {
+			cc.Password, err = cfg.password()
+		}
+		return err
+	}
+	return pc, nil
+}
+
+// Close ends the connections that are not in use, and waits for the others.
+func (s *postgres) Close() error {
+	err := s.reads.Close()
+	s.pool.Close()
+	return err
+}
+
+// Write applies a batch in one transaction: in two round trips where it is
+// plain, in three and more where it is not.
+func (s *postgres) Write(ctx context.Context, b *Batch) (Written, error) {
+	if err := b.check(); err != nil {
+		return Written{}, err
+	}
+	doing := fmt.Sprintf("write %s/%d@%d..%d", b.Topic, b.Partition, b.First, b.Next-1)
+	if s.plain.try(b) {
+		w, ok, err := s.writePlain(ctx, b)
+		if ok || err != nil {
+			return w, explain(err, doing, s.target)
+		}
+		s.plain.failed(b)
+	}
+	w, err := exact(ctx, b, s.begin)
+	return w, explain(err, doing, s.target)
+}
+
+// Clock compares the quickest of some answers: the less time between question
+// and answer, the less can be wrong.
+func (s *postgres) Clock(ctx context.Context) (offset, uncertainty time.Duration, err error) {
+	const tries = 5
+	for i := range tries {
+		before := time.Now()
+		var theirs time.Time
+		if err := s.reads.QueryRowContext(ctx, "SELECT clock_timestamp()").Scan(&theirs); err != nil {
+			return 0, 0, explain(err, "read the database's clock", s.target)
+		}
+		half := time.Since(before) / 2
+		if i == 0 || half < uncertainty {
+			offset, uncertainty = theirs.Sub(before.Add(half)), half
+		}
+	}
+	return offset, uncertainty, nil
+}

@@ -1,0 +1,197 @@
+package sink
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"time"
+
+	"modernc.org/sqlite"
+)
+
+// liteTime is how SQLite keeps times: text of one length, so that it sorts, and
+// of a form that its own date functions read.
+const liteTime = "2006-01-02T15:04:05.000000Z"
+
+// liteReaders is how many reads run side by side; in WAL they don't wait for
+// the writer.
+const liteReaders = 4
+
+// liteWriters are the one of Write, which keeps its connection, and the one of
+// all else that writes; liteWriter's lock lets one of them at a time.
+const liteWriters = 2
+
+// lite is the Store of a SQLite file.
+type lite struct {
+	*tables
+	plain plain
+	write *liteWriter // nil where it is only read
+}
+
+func openSQLite(ctx context.Context, t target, opts OpenOptions) (*lite, error) {
+	s, err := dialSQLite(ctx, t, opts.ReadOnly)
+	if err != nil {
+		return nil, explain(err, "open "+t.shown, t)
+	}
+	return s, nil
+}
+
+func dialSQLite(ctx context.Context, t target, readOnly bool) (*lite, error) {
+	if readOnly {
+		if _, err := os.Stat(t.file); err != nil {
+			return nil, missingFile(err)
+		}
+	} else if err := makeFile(t.file); err != nil {
+		return nil, err
+	}
+	s := &lite{tables: &tables{target: t, dialect: liteDialect()}}
+	var err error
+	if !readOnly {
+		// First: a reader of a new file would find no WAL.
+		if s.writes, err = openLite(t.file, "rw", liteWriters); err != nil {
+			return nil, err
+		}
+		s.write = &liteWriter{db: s.writes}
+		if err := s.writes.PingContext(ctx); err != nil {
+			return nil, errors.Join(err, s.writes.Close())
+		}
+	}
+	if s.reads, err = openLite(t.file, "ro", liteReaders); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	if s.writes == nil {
+		s.writes = s.reads // what writes is refused by the database
+	}
+	if err := s.reads.PingContext(ctx); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+func openLite(file, mode string, connections int) (*sql.DB, error) {
+	pragmas := []string{
+		"busy_timeout(5000)", // another process: dev's, or a migration
+		"synchronous(FULL)",  // a commit is on the disk
+		"foreign_keys(1)",
+		"temp_store(MEMORY)",
+		"cache_size(-65536)", // 64 MiB: the pages of random ids' indexes
+	}
+	if mode == "rw" {
+		pragmas = append([]string{"journal_mode(WAL)"}, pragmas...)
+	}
+	query := url.Values{"mode": {mode}, "_txlock": {"immediate"}, "_pragma": pragmas}
+	if mode == "ro" {
+		query.Set("_txlock", "deferred")
+	}
+	name := url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(file), RawQuery: query.Encode()}
+	if !filepath.IsAbs(file) {
+		name = url.URL{Scheme: "file", Opaque: url.PathEscape(filepath.ToSlash(file)), RawQuery: query.Encode()}
+	}
+	connector, err := sqlite.NewConnector(name.String())
+	if err != nil {
+		return nil, err
+	}
+	db := sql.OpenDB(connector)
+	db.SetMaxOpenConns(connections)
+	db.SetMaxIdleConns(connections)
+	return db, nil
+}
+
+// makeFile makes a file that nobody else may read: orders are personal data.
+// SQLite gives its side files the same rights.
+func makeFile(path string) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+func missingFile(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("there is no such file: %w", fs.ErrNotExist)
+	}
+	return err
+}
+
+// Close ends the connections.
+func (s *lite) Close() error {
+	var err error
+	if s.write != nil {
+		err = s.write.close()
+	}
+	if s.reads != nil {
+		err = errors.Join(err, s.reads.Close())
+	}
+	if s.write != nil {
+		err = errors.Join(err, s.writes.Close()) // last: it takes the WAL back into the file
+	}
+	return err
+}
+
+// exclusive runs what writes beside Write.
+func (s *lite) exclusive(do func() error) error {
+	if s.write == nil {
+		return &Error{Doing: "write to " + s.target.shown, Err: errors.New("it is open for reading"), Class: ClassDeploy}
+	}
+	s.write.mu.Lock()
+	defer s.write.mu.Unlock()
+	return do()
+}
+
+// Claim answers the next offset of each partition asked for.
+func (s *lite) Claim(ctx context.Context, c Claim) (next map[int32]int64, err error) {
+	err = s.exclusive(func() error {
+		next, err = s.tables.Claim(ctx, c)
+		return err
+	})
+	return next, err
+}
+
+// Seek sets next offsets.
+func (s *lite) Seek(ctx context.Context, c Claim, next map[int32]int64) error {
+	return s.exclusive(func() error { return s.tables.Seek(ctx, c, next) })
+}
+
+// Skip books a gap.
+func (s *lite) Skip(ctx context.Context, c Claim, partition int32, from, to int64) error {
+	return s.exclusive(func() error { return s.tables.Skip(ctx, c, partition, from, to) })
+}
+
+// Retain deletes what is old.
+func (s *lite) Retain(ctx context.Context, floors []Place, before time.Time) (deleted int64, err error) {
+	err = s.exclusive(func() error {
+		deleted, err = s.tables.Retain(ctx, floors, before)
+		return err
+	})
+	return deleted, err
+}
+
+// Clock is ours: SQLite runs in this process.
+func (s *lite) Clock(context.Context) (offset, uncertainty time.Duration, err error) {
+	return 0, 0, nil
+}
+
+func liteDialect() dialect {
+	return dialect{
+		now:    "strftime('%Y-%m-%dT%H:%M:%f000Z', 'now')",
+		time:   func(t time.Time) any { return t.UTC().Format(liteTime) },
+		within: func(column string) string { return column + " IN (SELECT value FROM json_each(?))" },
+		list:   liteList,
+	}
+}
+
+// liteList is a list as one parameter.
+func liteList(ids []string) (any, error) {
+	text, err := json.Marshal(ids)
+	return string(text), err
+}

@@ -1,0 +1,45 @@
+package topic
+
+import "fmt"
+
+// Agreement is how the offsets that a group committed to Kafka stand to those
+// that the database holds. The database's are the truth; Kafka's follow a
+// moment later, for tools that show lag.
+type Agreement struct {
+	Behind  int64 `json:"kafka_behind"`  // records, over the partitions where Kafka's are behind
+	Ahead   int64 `json:"kafka_ahead"`   // where they are ahead: the database went back
+	Missing int   `json:"kafka_missing"` // partitions of which Kafka has none
+}
+
+// Agree compares partition by partition.
+func Agree(database, kafka map[int32]int64) Agreement {
+	var a Agreement
+	for p, want := range database {
+		have, ok := kafka[p]
+		switch {
+		case !ok && want > 0:
+			a.Missing++
+		case !ok: // neither has moved yet
+		case have < want:
+			a.Behind += want - have
+		case have > want:
+			a.Ahead += have - want
+		}
+	}
+	return a
+}
+
+// String is "Kafka's agree", or how they don't.
+func (a Agreement) String() string {
+	switch {
+	case a.Ahead > 0 && a.Behind > 0:
+		return fmt.Sprintf("Kafka's are %d ahead and %d behind", a.Ahead, a.Behind)
+	case a.Ahead > 0:
+		return fmt.Sprintf("Kafka's are %d ahead", a.Ahead)
+	case a.Behind > 0:
+		return fmt.Sprintf("Kafka's are %d behind", a.Behind)
+	case a.Missing > 0:
+		return "Kafka has none"
+	}
+	return "Kafka's agree"
+}
