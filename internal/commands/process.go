@@ -84,7 +84,7 @@ func addProcessFlags(fs *pflag.FlagSet) {
 func runProcess(ctx context.Context, opts *processOptions) error {
 	app, l := opts.app, opts.cfg
 	log := app.Logger(l)
-	db, err := databaseOf(l)
+	db, err := database(l)
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 const (
 	groupRun   = "run"
 	groupKafka = "kafka"
+	groupDB    = "db"
 	groupTool  = "tool"
 )
 
@@ -45,6 +46,7 @@ Against a real cluster, name it with --brokers, the environment
 	root.AddGroup(
 		&cobra.Group{ID: groupRun, Title: "Run the pipeline:"},
 		&cobra.Group{ID: groupKafka, Title: "Work with Kafka:"},
+		&cobra.Group{ID: groupDB, Title: "Work with the database:"},
 		&cobra.Group{ID: groupTool, Title: "About this program:"},
 	)
 	root.SetHelpCommandGroupID(groupTool)
@@ -80,6 +82,7 @@ Against a real cluster, name it with --brokers, the environment
 	}
 	add(groupRun, newDev(app, nil), newServe(app, nil), newProcess(app, nil))
 	add(groupKafka, newTopic(app), newSend(app, nil), newTail(app, nil), newBench(app, nil))
+	add(groupDB, newDB(app))
 	add(groupTool, newConfig(app), newVersion(app))
 	return root
 }

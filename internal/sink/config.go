@@ -56,13 +56,13 @@ type URL string
 // String hides the password.
 func (u URL) String() string {
 	t, err := u.parse()
-	if err != nil || t.file != "" {
-		if strings.Contains(string(u), "@") { // not readable, and may hold one
-			return "***"
-		}
-		return string(u)
+	switch {
+	case err == nil:
+		return t.shown
+	case strings.Contains(string(u), "@"): // not readable, and may hold one
+		return "***"
 	}
-	return t.shown
+	return string(u)
 }
 
 // GoString hides the password from %#v.
