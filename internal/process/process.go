@@ -38,6 +38,7 @@ const (
 	maxPoll = 10_000
 	// Of one broker's answer; with the queues this bounds what is held.
 	maxFetch = 16 << 20
+	sessionTimeout = 15 * time.Second
 	// How long the group may take for what is not a batch: commit, leave.
 	lastWords = 5 * time.Second
 )
@@ -245,6 +246,11 @@ func (w *Worker) clientOptions() []kgo.Opt {
 		kgo.ConsumeTopics(w.opts.Topic),
 		kgo.Balancers(kgo.CooperativeStickyBalancer()),
 		kgo.DisableAutoCommit(),
+		// A member that was killed holds its partitions so long. Heartbeats depend on
+		// neither batches nor the database, so Kafka's 45 s would only be waited for.
+		kgo.SessionTimeout(sessionTimeout),
+		// Others wait for our batch in flight when partitions change hands.
+		kgo.RebalanceTimeout(w.opts.DrainTimeout+40*time.Second),
 		// Callbacks come between polls and never while records are being handed
 		// over: a record of a partition that was given away and came back would be
 		// taken for what follows the database's offset.

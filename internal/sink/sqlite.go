@@ -80,7 +80,8 @@ func openLite(file, mode string, connections int) (*sql.DB, error) {
 		"synchronous(FULL)",  // a commit is on the disk
 		"foreign_keys(1)",
 		"temp_store(MEMORY)",
-		"cache_size(-65536)", // 64 MiB: the pages of random ids' indexes
+		"cache_size(-65536)",       // 64 MiB: the pages of random ids' indexes
+		"wal_autocheckpoint(4000)", // pages, 16 MiB: a page that is changed by many batches is copied back once
 	}
 	if mode == "rw" {
 		pragmas = append([]string{"journal_mode(WAL)"}, pragmas...)
