@@ -114,7 +114,7 @@ func (q *Queue) Scan(ctx context.Context, f Filter) (*Index, error) {
 
 func parseAll(records []*kgo.Record) (letters []*Letter, marks []*Mark, foreign int) {
 	for _, r := range records {
-		switch l, m := Parse(r); {
+		switch l, m := parse(r); {
 		case l != nil:
 			letters = append(letters, l)
 		case m != nil:
