@@ -97,13 +97,7 @@ func (a *Account) gaps() []Silence {
 		if g.Partition >= 0 {
 			s.Partition = &g.Partition
 		}
-		var changes []string
-		for _, c := range a.Leaders {
-			if (g.Partition < 0 || g.Partition == c.Partition) && c.between(g.At, g.At+g.For) {
-				changes = append(changes, c.String())
-			}
-		}
-		s.What = strings.Join(changes, ", ")
+		s.What = g.changes(a.Leaders)
 		list = append(list, s)
 	}
 	return list

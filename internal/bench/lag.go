@@ -5,6 +5,7 @@ import (
 	"math"
 	"runtime"
 	"runtime/metrics"
+	"strings"
 	"time"
 )
 
@@ -176,10 +177,19 @@ func pausesBetween(before, after *metrics.Float64Histogram) (n uint64, longest t
 func short(d time.Duration) string {
 	for _, grain := range []time.Duration{10 * time.Second, 100 * time.Millisecond, time.Millisecond, 10 * time.Microsecond, time.Microsecond} {
 		if d >= 10*grain {
-			return d.Round(grain).String()
+			return spaced(d.Round(grain).String())
 		}
 	}
-	return d.String()
+	return spaced(d.String())
+}
+
+// spaced writes 14ms and 0.1% as text has them: 14 ms, 0.1 %.
+func spaced(quantity string) string {
+	number := strings.TrimRight(quantity, "abcdefghijklmnopqrstuvwxyzµ%")
+	if number == "" || number == quantity || strings.ContainsAny(number, "hm") {
+		return quantity
+	}
+	return number + " " + quantity[len(number):]
 }
 
 // stamp is a moment of a run: 3:10.

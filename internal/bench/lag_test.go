@@ -39,12 +39,12 @@ func TestJudge(t *testing.T) {
 		{
 			name: "late as a whole", open: true, lag: hist(1000, 100*time.Microsecond, 20, 14*ms), after: full,
 			points: []Second{second(0, ms/10, ms/2), second(190, ms/10, 14*ms), second(191, ms/10, 14*ms)},
-			want:   "generator lag p99 14ms > 1ms from 3:10 on: CPU 100 %", since: 190 * time.Second,
+			want:   "generator lag p99 14 ms > 1 ms from 3:10 on: CPU 100 %", since: 190 * time.Second,
 		},
 		{
 			name: "late for a while in a long run", open: true, lag: hist(100_000, ms/10, 300, 20*ms), after: used,
 			points: []Second{second(0, 0, 0), second(1, 2*ms, 3*ms), second(2, 0, 0), second(3, 2*ms, 3*ms), second(4, 2*ms, 3*ms), second(5, 2*ms, 3*ms)},
-			want:   "generator lag p50 > 1ms for 3 s and longer from 0:03 on", since: 3 * time.Second,
+			want:   "generator lag p50 > 1 ms for 3 s and longer from 0:03 on", since: 3 * time.Second,
 		},
 		{
 			name: "a limit of its own", open: true, limit: 20 * ms, lag: hist(1000, 100*time.Microsecond, 20, 14*ms), after: used,
@@ -90,7 +90,7 @@ func TestUsageIsMeasured(t *testing.T) {
 
 func TestShort(t *testing.T) {
 	for want, d := range map[string]time.Duration{
-		"14ms": 14_123_456, "1ms": time.Millisecond, "1.5ms": 1_500_000, "230µs": 230_400, "3.2s": 3_212 * ms, "0s": 0,
+		"14 ms": 14_123_456, "1 ms": time.Millisecond, "1.5 ms": 1_500_000, "230 µs": 230_400, "3.2 s": 3_212 * ms, "0 s": 0, "2m30s": 150 * time.Second,
 	} {
 		if got := short(d); got != want {
 			t.Errorf("%d is %q, want %q", d, got, want)

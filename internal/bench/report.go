@@ -140,9 +140,9 @@ func (r *Result) causes(of State) string {
 }
 
 func (r *Result) unknown() string {
-	text := r.causes(Unknown)
+	text := strings.Replace(r.causes(Unknown), "timeout ", "timeout after "+spaced(r.Setup.Timeout.String())+" ", 1)
 	if i := r.Integrity; i != nil && i.UnknownWritten+i.UnknownAbsent > 0 {
-		text += fmt.Sprintf("; %s in the log, %s not", thousands(i.UnknownWritten), thousands(i.UnknownAbsent))
+		text += fmt.Sprintf("; %s were in the log, %s were not", thousands(i.UnknownWritten), thousands(i.UnknownAbsent))
 		if i.UnknownWritten+i.UnknownAbsent != r.Orders.Unknown {
 			text += " (with warm-up)"
 		}
@@ -262,14 +262,14 @@ func (i *Integrity) expected(warmup bool) string {
 	return text
 }
 
-// reading is "read back 1,499,980 records in 1.2s, 1,249,983/s".
+// reading is "read back 1,499,980 records in 1.2 s, 1,249,983/s".
 func (i *Integrity) reading() string {
 	text := fmt.Sprintf("read back %s records", thousands(i.Records))
 	if i.Took > 0 {
 		text += fmt.Sprintf(" in %s, %s", short(i.Took), perSecond(rate(i.Records, i.Took)))
 	}
 	if i.Settled > 0 {
-		text += fmt.Sprintf(", after %s in which unknown orders might still have been written", clockTime(i.Settled))
+		text += fmt.Sprintf(", after %s for unknown orders to be written, or not", clockTime(i.Settled))
 	}
 	return text
 }

@@ -96,7 +96,7 @@ func (i *Integrity) breaches() string {
 	return strings.Join(parts, ", ")
 }
 
-// missed is "p99 61.2 ms, wanted < 50ms".
+// missed is "p99 61.2 ms, wanted < 50 ms".
 func (c Checked) missed() string {
 	at := strings.IndexAny(c.Text, "<>=!")
 	if at < 0 {
@@ -110,7 +110,7 @@ func (c Checked) missed() string {
 	if value == "-" {
 		value = "is not known"
 	}
-	return fmt.Sprintf("%s %s, wanted %s %s", c.Text[:at], value, c.Text[at:end], c.Text[end:])
+	return fmt.Sprintf("%s %s, wanted %s %s", c.Text[:at], value, c.Text[at:end], spaced(c.Text[end:]))
 }
 
 // line is the last line of the summary.
@@ -151,13 +151,13 @@ func countFunc[T any](list []T, is func(T) bool) int {
 	return n
 }
 
-// clockTime is a moment of a run or its length, as a person reads it: 5m0s, 12s.
+// clockTime is a moment of a run or its length, as a person reads it: 5m0s, 12 s.
 func clockTime(d time.Duration) string {
 	switch {
 	case d >= time.Minute:
 		return d.Round(time.Second).String()
 	case d >= 10*time.Second:
-		return d.Round(100 * time.Millisecond).String()
+		return spaced(d.Round(100 * time.Millisecond).String())
 	}
-	return d.Round(time.Millisecond).String()
+	return spaced(d.Round(time.Millisecond).String())
 }

@@ -173,7 +173,7 @@ func (r *benchRun) measure(ctx context.Context) (*bench.Result, *bench.Histogram
 		MaxInFlight: r.maxInFlight, Timeout: r.timeout,
 		Thresholds: r.checks, AbortOnFail: r.abort,
 		Began:   func(start time.Time) { r.began(ctx, start) },
-		Observe: func(s bench.Snapshot) { r.live.draw(r.benchOptions.source.Run, r.setup, s) },
+		Observe: r.observe,
 	})
 	r.live.stop()
 	if err != nil {
@@ -201,6 +201,14 @@ func (r *benchRun) measure(ctx context.Context) (*bench.Result, *bench.Histogram
 	r.readBack(ctx, &a)
 	result, err := bench.NewResult(a)
 	return result, m.Latency, err
+}
+
+// observe shows a run as it stands.
+func (r *benchRun) observe(s bench.Snapshot) {
+	if r.leaders != nil {
+		s.Leaders = r.leaders.Seen()
+	}
+	r.live.draw(r.benchOptions.source.Run, r.setup, s)
 }
 
 // began starts what runs along.
