@@ -148,7 +148,8 @@ func (r *Reply) take(code int, said told) {
 }
 
 // place reads serve's receipt without reading all of it: its end is
-// ,"partition":0,"offset":7}. Anything else is false, and read properly.
+// ,"partition":0,"offset":7}. Anything else is false, and read properly: also
+// what may say "outcome" in another writing.
 func place(body []byte) (partition int32, offset int64, ok bool) {
 	body = bytes.TrimRight(body, "\n")
 	if len(body) == 0 || body[len(body)-1] != '}' {
@@ -160,7 +161,7 @@ func place(body []byte) (partition int32, offset int64, ok bool) {
 		return 0, 0, false
 	}
 	p, body, ok := cutNumber(body, `,"partition":`)
-	if !ok || p > 1<<31-1 || !bytes.HasPrefix(body, []byte(`{"id":"`)) || bytes.Contains(body, []byte(`"outcome":`)) {
+	if !ok || p > 1<<31-1 || !bytes.HasPrefix(body, []byte(`{"id":"`)) || bytes.Contains(body, []byte(`"outcome"`)) || bytes.IndexByte(body, '\\') >= 0 {
 		return 0, 0, false
 	}
 	return int32(p), n, true
