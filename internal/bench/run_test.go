@@ -192,7 +192,7 @@ func prints(t *testing.T, m Measured) {
 	}
 	for name, h := range map[string]*Histogram{"from schedule": m.Latency, "service time": m.Service, "generator lag": m.Lag} {
 		p99, _ := h.At(99)
-		line := regexp.MustCompile(`(?m)^`+name+` +\S+ +\S+ +(\S+) .* (\S+) +10,000  ours$`).FindStringSubmatch(text.String())
+		line := regexp.MustCompile(`(?m)^` + name + ` +\S+ +\S+ +(\S+) .* (\S+) +10,000  ours$`).FindStringSubmatch(text.String())
 		if line == nil || line[1] != millis(p99) || line[2] != millis(h.Max()) {
 			t.Errorf("%s: p99 %s and max %s, printed %q in\n%s", name, p99, h.Max(), line, text.String())
 		}
