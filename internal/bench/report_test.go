@@ -88,7 +88,7 @@ reordered                      0  within a key
 corrupted                      0  content is not what was sent
 not_written but found          0  the client was told "not written"
 others' records               12  in the same offsets, not ours, not judged
-read back 1,499,980 records in 1.2 s, 1,249,983/s, after 28 s for unknown orders to be written, or not
+read 1,499,980 records back from the log in 1.2 s, 1,249,983/s, after 28 s in which unknown orders might still have been written
 
 THRESHOLDS
 ok  p99<50ms           8.93 ms

@@ -37,6 +37,9 @@ func (r *Result) Judge(failed ...string) {
 	if r.Integrity != nil && r.Integrity.Breaches() > 0 {
 		add(ExitIntegrity, "integrity: %s", r.Integrity.breaches())
 	}
+	if r.Database != nil && r.Database.Breaches() > 0 {
+		add(ExitIntegrity, "integrity of the database: %s", r.Database.breaches())
+	}
 	if !r.Generator.Valid {
 		add(ExitInvalid, "%s", r.Generator.Reason)
 	}
