@@ -255,6 +255,10 @@ const (
 
 // release hands jobs to the lanes, as many as may be in flight.
 func (r *run) release(due []Job) {
+	if len(due) == 0 {
+		return
+	}
+	now := r.clock.now()
 	fit := due[:0]
 	for _, j := range due {
 		n := uint64(j.Orders)
@@ -275,12 +279,14 @@ func (r *run) release(due []Job) {
 			r.Ledger.Drop(j.Seq + i)
 		}
 		r.flow.dropped.Add(n)
+		// Late all the same: a burst after a stop must not drop the evidence.
+		r.spare.tally.begin(start{at: now, due: j.Due, orders: j.Orders, lag: now - j.Due, dropped: true})
 		if measured {
 			r.dropped += n
 		}
 	}
 	if len(fit) > 0 {
-		r.queue.push(fit)
+		r.queue.push(fit, now)
 	}
 }
 
@@ -289,13 +295,13 @@ func (r *run) serveQueue(lane Lane, port *Port) {
 	waits := r.Target.Answers()
 	freed := time.Duration(0) // a lane that does not wait for answers is always free
 	for {
-		j, available, ok := r.queue.pop(freed)
+		j, ok := r.queue.pop(freed)
 		if !ok {
 			return
 		}
 		now := r.clock.now()
-		port.tally.begin(start{at: now, due: j.Due, orders: j.Orders, lag: max(now-max(j.Due, available), 0)})
-		lane.Send(j, now)
+		port.tally.begin(start{at: now, due: j.Due, orders: j.Orders, lag: j.lag(now)})
+		lane.Send(j.Job, now)
 		if waits {
 			freed = r.clock.now()
 		}

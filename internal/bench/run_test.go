@@ -21,6 +21,7 @@ const anyLag = time.Minute
 type endpoint struct {
 	*httptest.Server
 	orders, now, most atomic.Int64
+	slow              atomic.Int64 // how long each answer takes
 	mu                sync.RWMutex // held for writing while the server stalls
 }
 
@@ -37,6 +38,9 @@ func newEndpoint(t *testing.T) *endpoint {
 		}
 		body, _ := io.ReadAll(r.Body)
 		e.orders.Add(max(int64(strings.Count(string(body), "\n")), 1))
+		if slow := e.slow.Load(); slow > 0 {
+			time.Sleep(time.Duration(slow))
+		}
 		e.mu.RLock()
 		defer e.mu.RUnlock()
 		w.WriteHeader(http.StatusAccepted)
