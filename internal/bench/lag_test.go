@@ -17,7 +17,10 @@ func TestJudge(t *testing.T) {
 		return h
 	}
 	at := time.Now()
-	idle := usage{at: at, hasCPU: true}
+	idle := usage{at: at, hasCPU: true, hasWait: true}
+	waiting := func(ran, waited time.Duration) usage {
+		return usage{at: at.Add(10 * time.Second), hasCPU: true, process: ran, hasWait: true, waited: waited}
+	}
 	used := usage{at: at.Add(10 * time.Second), hasCPU: true, process: time.Second}
 	full := usage{at: at.Add(10 * time.Second), hasCPU: true, process: time.Duration(cpus()) * 10 * time.Second}
 	for _, tt := range []struct {
@@ -54,6 +57,13 @@ func TestJudge(t *testing.T) {
 			name: "no files left", open: true, lag: hist(1000, 0, 0, 0), after: used,
 			ours: &Slow{At: 5 * time.Second, Cause: "out of files"}, want: "out of files on this machine", since: 5 * time.Second,
 		},
+		{
+			name: "in time, but too poor in CPU to read answers", open: true, lag: hist(1000, 0, 0, 0), after: waiting(2*time.Second, 7*time.Second),
+			want: "the generator's threads waited 7 s for a CPU, over 3 times as long as they ran: answers were read late",
+		},
+		{name: "a server on the same machine takes its part", open: true, lag: hist(1000, 0, 0, 0), after: waiting(3*time.Second, 8*time.Second)},
+		{name: "little to do, and little to wait for", open: true, lag: hist(1000, 0, 0, 0), after: waiting(100*ms, 500*ms)},
+		{name: "a closed loop that is poor in CPU", lag: NewHistogram(), after: waiting(2*time.Second, 7*time.Second), note: "the generator's threads waited 7 s for a CPU"},
 		{name: "a closed loop is never late", lag: NewHistogram(), after: full, note: "the generator used 100 % of its CPUs"},
 		{name: "a closed loop at ease", lag: NewHistogram(), after: used},
 	} {
