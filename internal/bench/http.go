@@ -261,6 +261,8 @@ type httpLane struct {
 	conn   *conn // nil: none yet, or the last one broke
 	answer *answerReader
 	body   []byte
+	starts []int    // of the job's orders in body
+	ids    [][]byte // of them
 	out    []byte
 }
 
@@ -289,12 +291,12 @@ func (l *httpLane) Send(j Job, now time.Duration) {
 		l.conn.used = answered
 	}
 	if j.Orders == 1 && l.http.cfg.Batch == 1 {
-		r := l.answer.single()
+		r := l.answer.single(l.ids[0])
 		r.Sent, r.Answered = sent, answered
 		l.port.Settle(j, j.Seq, r)
 		return
 	}
-	for i, r := range l.answer.each(j.Orders) {
+	for i, r := range l.answer.each(l.ids) {
 		r.Sent, r.Answered = sent, answered
 		l.port.Settle(j, j.Seq+uint64(i), r)
 	}
@@ -302,12 +304,16 @@ func (l *httpLane) Send(j Job, now time.Duration) {
 
 // write makes the request in one piece: one write, one packet.
 func (l *httpLane) write(j Job) {
-	l.body = l.body[:0]
+	l.body, l.starts, l.ids = l.body[:0], l.starts[:0], l.ids[:0]
 	for i := range j.Orders {
+		l.starts = append(l.starts, len(l.body))
 		l.body = l.http.source.Append(l.body, j.Seq+uint64(i))
 		if l.http.cfg.Batch > 1 {
 			l.body = append(l.body, '\n')
 		}
+	}
+	for _, start := range l.starts {
+		l.ids = append(l.ids, idOf(l.body[start:]))
 	}
 	l.out = append(l.out[:0], l.http.head...)
 	l.out = strconv.AppendInt(l.out, int64(len(l.body)), 10)
