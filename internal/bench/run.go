@@ -9,6 +9,7 @@ package bench
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
 	"sync"
 	"time"
@@ -61,6 +62,11 @@ type Measured struct {
 	MaxFlying, MaxWaiting uint64 // orders on their way, orders waiting for a connection; warm-up included
 
 	Generator Judgement
+}
+
+// note adds what a reader of the figures should know.
+func (m *Measured) note(format string, args ...any) {
+	m.Generator.Notes = append(m.Generator.Notes, fmt.Sprintf(format, args...))
 }
 
 // run is one run while it goes on.
@@ -394,5 +400,8 @@ func (r *run) measured(span time.Duration, cut bool, cause error) Measured {
 		points = points[1:]
 	}
 	m.Generator = judge(r.LagLimit, r.queue != nil, c.lag, points, c.ours, r.before, after)
+	if n := r.flow.unsolicited.Load(); n > 0 {
+		m.note("the server answered %s times without being asked; those connections were dropped", thousands(n))
+	}
 	return m
 }
