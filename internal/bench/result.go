@@ -48,6 +48,8 @@ type Result struct {
 	Gaps       []Silence     `json:"gaps"`
 	GapsMissed uint64        `json:"gaps_not_listed"`
 	Series     []Point       `json:"series"`
+
+	failed []string // see Judge
 }
 
 // Setup is the configuration of a run, complete: a run with the same one, build

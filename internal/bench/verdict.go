@@ -23,9 +23,11 @@ type Verdict struct {
 	ExitCode int      `json:"exit_code"`
 }
 
-// Judge sets the verdict. Call it last. failed are other things that make the
-// run a failure, such as a log that could not be read.
+// Judge sets the verdict. Call it last; again where something comes to it.
+// failed are other things that make the run a failure, such as a log that could
+// not be read.
 func (r *Result) Judge(failed ...string) {
+	r.failed = append(r.failed, failed...)
 	type cause struct {
 		code int
 		text string
@@ -51,7 +53,7 @@ func (r *Result) Judge(failed ...string) {
 	if r.Aborted != "" && !slices.ContainsFunc(r.Thresholds, func(t Checked) bool { return t.Text == r.Aborted && !t.OK }) {
 		add(ExitCheck, "%s was not met over %s", r.Aborted, Window)
 	}
-	for _, text := range failed {
+	for _, text := range r.failed {
 		add(ExitFailed, "%s", text)
 	}
 	if r.Orders.Acked == 0 {
