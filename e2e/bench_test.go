@@ -74,8 +74,9 @@ func TestBenchFindsNothingWhereNothingIsWrong(t *testing.T) {
 	run(t, k.Bootstrap(), "send", "--count", "100", "--seed", "1")
 	file := filepath.Join(t.TempDir(), "run.json")
 	for name, args := range map[string][]string{
-		"over HTTP": {"--to", s.url, "-c", "64", "-n", "20000"},
-		"to Kafka":  {"--to", "kafka", "--rate", "max", "-n", "200000"},
+		"over HTTP":  {"--to", s.url, "-c", "64", "-n", "20000"},
+		"in batches": {"--to", s.url, "-c", "64", "-n", "200000", "--batch", "10"},
+		"to Kafka":   {"--to", "kafka", "--rate", "max", "-n", "200000"},
 	} {
 		run(t, k.Bootstrap(), append([]string{"bench", "--key-dist", "zipf", "--threshold", "lost==0", "--json", file}, args...)...)
 		r := readBench(t, file)

@@ -3,9 +3,12 @@ package bench
 import (
 	"bufio"
 	"bytes"
+	"math"
 	"strconv"
+	"strings"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/valyala/fasthttp"
 
 	"github.com/ordersctl/ordersctl/internal/client"
@@ -46,110 +49,206 @@ func (a *answerReader) cause() string {
 	return c
 }
 
-// single is what the answer says of its one order.
-func (a *answerReader) single() Reply {
+// single is what the answer says of its one order, whose id is given.
+func (a *answerReader) single(id []byte) Reply {
 	r := Reply{Cause: a.cause(), Partition: -1, Offset: -1}
 	code, body := a.response.StatusCode(), a.response.Body()
 	if code/100 == 2 {
-		if partition, offset, ok := place(body); ok {
+		if partition, offset, ok := place(body, id); ok {
 			r.Outcome, r.Partition, r.Offset = client.Acked, partition, offset
 			return r
 		}
 	}
 	var said told
-	if len(body) > 0 && json.Unmarshal(body, &said) != nil {
-		said = told{} // no JSON, or not of ours: the status is all there is
-	}
-	if code/100 == 2 && a.webPage() {
-		r.Outcome, r.Cause = client.Unknown, "web page"
+	if cause := parse(a, &said); cause != "" {
+		r.Outcome, r.Cause = client.Unknown, cause
 		return r
 	}
-	r.take(code, said)
+	r.take(code, said, id)
 	return r
 }
 
-// each is what the answer says of each of n orders.
-func (a *answerReader) each(n int) []Reply {
-	code, body := a.response.StatusCode(), a.response.Body()
+// parse reads the body. Where it can't be what an endpoint says cause is why.
+func parse[T any](a *answerReader, into *T) (cause string) {
+	body := a.response.Body()
+	switch {
+	case a.response.StatusCode()/100 == 2 && a.webPage():
+		return "web page"
+	case len(body) == 0 || json.Unmarshal(body, into) == nil:
+		return ""
+	}
+	var nothing T
+	*into = nothing // what stands before an error
+	if a.isJSON() && !jsontext.Value(body).IsValid() {
+		// It may have said that the order is not written, or that nobody knows.
+		return causeBroken
+	}
+	return "" // no JSON, or not of ours: the status is all there is
+}
+
+// each is what the answer says of each of several orders, whose ids are given.
+func (a *answerReader) each(ids [][]byte) []Reply {
 	var said struct {
 		told
-		Results []struct {
-			told
-			Index  int `json:"index"`
-			Status int `json:"status"`
-		} `json:"results"`
+		Results jsontext.Value `json:"results"`
 	}
-	if len(body) > 0 && json.Unmarshal(body, &said) != nil {
-		said.told, said.Results = told{}, nil
-	}
+	var results []result
 	all := Reply{Cause: a.cause(), Partition: -1, Offset: -1}
-	switch {
-	case code/100 == 2 && a.webPage():
-		all.Outcome, all.Cause = client.Unknown, "web page"
+	code := a.response.StatusCode()
+	switch cause := parse(a, &said); {
+	case cause != "":
+		all.Outcome, all.Cause = client.Unknown, cause
+	case said.Results != nil && json.Unmarshal(said.Results, &results) != nil:
+		all.Outcome, all.Cause, results = client.Unknown, causeBroken, nil
 	case code == fasthttp.StatusMultiStatus:
 		all.Outcome = client.Unknown // of an order that its results leave out
 	default:
-		all.take(code, said.told)
+		all.take(code, said.told, nil)
 	}
 	a.replies = a.replies[:0]
-	for range n {
+	for range ids {
 		a.replies = append(a.replies, all)
 	}
-	for _, one := range said.Results {
-		if one.Index < 0 || one.Index >= n {
+	told := make([]bool, len(ids))
+	for i, one := range results {
+		at, ok := one.index(i, len(results) == len(ids))
+		if !ok || at >= uint64(len(ids)) {
 			continue
 		}
 		r := Reply{Cause: all.Cause, Partition: -1, Offset: -1}
 		status := code
-		if one.Status != 0 {
-			status = one.Status
-			if status != code {
-				r.Cause = strconv.Itoa(status)
-			}
+		if s, ok := integer(one.Status, 999); ok && s > 0 && s != uint64(code) {
+			status, r.Cause = int(s), strconv.Itoa(int(s))
 		}
-		r.take(status, one.told)
-		a.replies[one.Index] = r
+		r.take(status, one.told, ids[at])
+		if told[at] {
+			r = Reply{Outcome: client.Unknown, Cause: "two results of one order", Partition: -1, Offset: -1}
+		}
+		a.replies[at], told[at] = r, true
 	}
 	return a.replies
+}
+
+// result is what an answer says of one of several orders.
+type result struct {
+	told
+	Index  jsontext.Value `json:"index"`
+	Status jsontext.Value `json:"status"`
+}
+
+// index is the number of the order. Results that don't tell it are in the
+// orders' sequence where they are as many.
+func (r *result) index(position int, complete bool) (uint64, bool) {
+	if r.Index == nil {
+		return uint64(position), complete
+	}
+	return integer(r.Index, math.MaxInt32)
 }
 
 func (a *answerReader) webPage() bool {
 	return bytes.HasPrefix(a.response.Header.ContentType(), []byte("text/html"))
 }
 
-// told is what an answer says of an order, where it says anything.
+func (a *answerReader) isJSON() bool {
+	media, _, _ := bytes.Cut(a.response.Header.ContentType(), []byte(";"))
+	media = bytes.TrimSpace(media)
+	return bytes.Equal(media, []byte("application/json")) || bytes.HasSuffix(media, []byte("+json"))
+}
+
+// told is what an answer says of an order, where it says anything. Each member
+// is read by itself: one that is odd must not hide what another one says.
 type told struct {
-	Outcome   client.Outcome `json:"outcome"`
-	Partition *int32         `json:"partition"`
-	Offset    *int64         `json:"offset"`
+	ID        jsontext.Value `json:"id"`
+	Outcome   jsontext.Value `json:"outcome"`
+	Partition jsontext.Value `json:"partition"`
+	Offset    jsontext.Value `json:"offset"`
+}
+
+// outcome is "" where nothing is said of it.
+func (t told) outcome() client.Outcome {
+	if t.Outcome == nil || t.Outcome.Kind() == 'n' {
+		return ""
+	}
+	if word, ok := text(t.Outcome); ok {
+		return client.Outcome(word)
+	}
+	return "?" // something that is none is not "acked" either
+}
+
+func (t told) place() (partition int32, offset int64, ok bool) {
+	p, known := integer(t.Partition, math.MaxInt32)
+	o, also := integer(t.Offset, math.MaxInt64)
+	if !known || !also {
+		return -1, -1, false
+	}
+	return int32(p), int64(o), true //nolint:gosec // they are bounded
+}
+
+// isOf tells whether the answer can be of the order with this id. Another id is
+// another order's where it stands in a receipt, or is one that a run makes; a
+// server may call what it has made of the order by a name of its own.
+func (t told) isOf(id []byte) bool {
+	named, ok := text(t.ID)
+	if !ok || id == nil || named == string(id) {
+		return true
+	}
+	_, _, receipt := t.place()
+	return !receipt && !strings.HasPrefix(named, "b-")
+}
+
+func text(v jsontext.Value) (s string, ok bool) {
+	return s, v != nil && v.Kind() == '"' && json.Unmarshal(v, &s) == nil
+}
+
+func integer(v jsontext.Value, most uint64) (uint64, bool) {
+	if v == nil || v.Kind() != '0' {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(string(v), 10, 64)
+	return n, err == nil && n <= most
 }
 
 // take reads an outcome: what the server says, or else what its status leaves
 // room for. What was refused for itself (4xx) was not written; of all that is
-// neither accepted nor refused only the server knows.
-func (r *Reply) take(code int, said told) {
+// neither accepted nor refused only the server knows. id is the order's, nil
+// where the answer is of several.
+func (r *Reply) take(code int, said told, id []byte) {
+	outcome := said.outcome()
 	switch {
-	case said.Outcome == client.NotWritten:
+	case !said.isOf(id):
+		// Nobody has answered this order, it seems: a server or a proxy gave an
+		// answer to somebody else.
+		r.Outcome, r.Cause = client.Unknown, causeAnother
+	case outcome == client.NotWritten:
 		r.Outcome = client.NotWritten
-	case said.Outcome == outcomeEnqueued && code/100 == 2:
-		r.Outcome, r.Cause = client.Acked, "202 enqueued"
-	case said.Outcome != "" && said.Outcome != client.Acked:
+	case outcome == outcomeEnqueued && code/100 == 2:
+		r.Outcome, r.Cause = client.Acked, causeEnqueued
+	case outcome != "" && outcome != client.Acked:
 		r.Outcome = client.Unknown
 	case code/100 == 2:
 		r.Outcome = client.Acked
-	case code/100 == 4 && said.Outcome == "":
+	case code/100 == 4 && outcome == "":
 		r.Outcome = client.NotWritten
 	default:
 		r.Outcome = client.Unknown
 	}
-	if r.Outcome == client.Acked && said.Partition != nil && said.Offset != nil {
-		r.Partition, r.Offset = *said.Partition, *said.Offset
+	if r.Outcome == client.Acked {
+		r.Partition, r.Offset, _ = said.place()
 	}
 }
 
-// place reads serve's receipt without reading all of it: its end is
-// ,"partition":0,"offset":7}. Anything else is false, and read properly.
-func place(body []byte) (partition int32, offset int64, ok bool) {
+// The causes that more than one place knows.
+const (
+	causeAnother     = "receipt of another order"
+	causeUnsolicited = "unsolicited answer"
+	causeBroken      = "broken JSON"
+	causeEnqueued    = "202 enqueued"
+)
+
+// place reads serve's receipt of the order with this id without reading all of
+// it as JSON. Anything that is not exactly
+// {"id":"ID","event_id":"…","topic":"…","partition":0,"offset":7} is false.
+func place(body, id []byte) (partition int32, offset int64, ok bool) {
 	body = bytes.TrimRight(body, "\n")
 	if len(body) == 0 || body[len(body)-1] != '}' {
 		return 0, 0, false
@@ -159,11 +258,32 @@ func place(body []byte) (partition int32, offset int64, ok bool) {
 	if !ok {
 		return 0, 0, false
 	}
-	p, body, ok := cutNumber(body, `,"partition":`)
-	if !ok || p > 1<<31-1 || !bytes.HasPrefix(body, []byte(`{"id":"`)) || bytes.Contains(body, []byte(`"outcome":`)) {
+	p, body, ok := cutNumber(body, `","partition":`)
+	if !ok || p > math.MaxInt32 {
 		return 0, 0, false
 	}
-	return int32(p), n, true
+	rest, ok := bytes.CutPrefix(body, []byte(`{"id":"`))
+	if !ok {
+		return 0, 0, false
+	}
+	if rest, ok = bytes.CutPrefix(rest, id); !ok {
+		return 0, 0, false
+	}
+	if rest, ok = bytes.CutPrefix(rest, []byte(`","event_id":"`)); !ok {
+		return 0, 0, false
+	}
+	event, topic, ok := bytes.Cut(rest, []byte(`","topic":"`))
+	return int32(p), n, ok && plain(event) && plain(topic) //nolint:gosec // p is bounded
+}
+
+// plain tells whether JSON writes a text as it is.
+func plain(b []byte) bool {
+	for _, c := range b {
+		if c < 0x20 || c > 0x7e || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return true
 }
 
 // cutNumber cuts a name and a number off the end.
@@ -172,7 +292,7 @@ func cutNumber(b []byte, name string) (n int64, before []byte, ok bool) {
 	for end > 0 && b[end-1]-'0' <= 9 {
 		end--
 	}
-	if len(b)-end == 0 || len(b)-end > 18 || !bytes.HasSuffix(b[:end], []byte(name)) {
+	if len(b)-end == 0 || len(b)-end > 18 || b[end] == '0' && len(b)-end > 1 || !bytes.HasSuffix(b[:end], []byte(name)) {
 		return 0, nil, false
 	}
 	for _, c := range b[end:] {

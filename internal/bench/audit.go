@@ -37,6 +37,7 @@ type audit struct {
 	keyOf   []byte // `b-RUN-k`, how the key of every record begins
 	ordered bool   // orders share keys
 	dense   []keyState
+	kept    *Kept // nil where no database is audited
 }
 
 // keyState is what was read of one key: the latest sent of its orders. It is
@@ -161,6 +162,7 @@ func (r *reader) intact(at spot, seq, key uint64) {
 		r.corrupt(at, seq, "the run sent no such order")
 		return
 	}
+	r.kept.set(at, seq)
 	switch e.find(foundIntact) {
 	case foundNot:
 		r.promised(at, seq, e)

@@ -85,7 +85,9 @@ func (c *collector) absorb(starts []start, ends []sample) {
 	for i := range starts {
 		s := &starts[i]
 		at := c.slot(s.at)
-		at.sent += uint64(s.orders)
+		if !s.dropped {
+			at.sent += uint64(s.orders)
+		}
 		if s.lag < 0 {
 			continue
 		}

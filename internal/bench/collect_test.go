@@ -190,13 +190,13 @@ func TestQueueTellsWhoseTheWaitingIs(t *testing.T) {
 	q := newQueue(newFlow())
 	take := func(freed time.Duration) time.Duration {
 		t.Helper()
-		_, available, ok := q.pop(freed)
+		j, ok := q.pop(freed)
 		if !ok {
 			t.Fatal("queue is closed")
 		}
-		return available
+		return j.available
 	}
-	q.push([]Job{{0, 1, 0}, {1, 1, ms}, {2, 1, 2 * ms}, {3, 1, 3 * ms}})
+	q.push([]Job{{0, 1, 0}, {1, 1, ms}, {2, 1, 2 * ms}, {3, 1, 3 * ms}}, 3*ms)
 	if q.waiting() != 4 {
 		t.Errorf("%d wait", q.waiting())
 	}
@@ -211,7 +211,7 @@ func TestQueueTellsWhoseTheWaitingIs(t *testing.T) {
 		}
 	}
 	q.close()
-	if _, _, ok := q.pop(0); ok {
+	if _, ok := q.pop(0); ok {
 		t.Error("a closed queue gave a job")
 	}
 }
@@ -220,10 +220,10 @@ func TestQueueKeepsTheOrderAndGivesBackTheRest(t *testing.T) {
 	f := newFlow()
 	q := newQueue(f)
 	for i := range uint64(100) {
-		q.push([]Job{{i, 2, 0}})
+		q.push([]Job{{i, 2, 0}}, 0)
 	}
 	for i := range uint64(40) {
-		if j, _, _ := q.pop(0); j.Seq != i {
+		if j, _ := q.pop(0); j.Seq != i {
 			t.Fatalf("job %d came as the %dth", j.Seq, i)
 		}
 	}

@@ -21,7 +21,22 @@ type conn struct {
 	in       *bufio.Reader
 	deadline time.Time
 	used     time.Duration // when it had its last answer
+
+	// Of look.
+	sys   syscall.RawConn
+	peek  func(fd uintptr) bool
+	state connState
+	one   [1]byte
 }
+
+// connState is what a connection that waits for a request looks like.
+type connState int
+
+const (
+	connGood connState = iota
+	connClosed
+	connUnsolicited // there are bytes that no request has asked for
+)
 
 // readBuffer holds the largest head of an answer that is taken; what ordinary
 // servers send has a few hundred bytes.

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"slices"
 	"strings"
 )
 
@@ -14,6 +15,9 @@ type Account struct {
 	Integrity *Integrity
 	// Unverified says why there is no integrity.
 	Unverified string
+	Database   *Integrity // nil without --verify db, or where NoDatabase says why
+	NoDatabase string
+	Committed  *Span
 	Stages     []Span
 	Leaders    []LeaderChange
 	Thresholds []Threshold
@@ -29,13 +33,10 @@ func NewResult(a Account) (*Result, error) {
 		Warmup: m.Warmup, Span: m.Span, Took: m.Took, CutShort: m.CutShort,
 		Setup: a.Setup, Build: a.Build, Machine: thisMachine(),
 		Orders:    ordersOf(m),
-		Stages:    a.Stages,
+		Stages:    a.stages(),
 		Generator: generatorOf(m.Generator),
-		Integrity: a.Integrity, Unverified: a.Unverified,
+		Integrity: a.Integrity, Unverified: a.Unverified, Database: a.Database, NoDatabase: a.NoDatabase,
 		Slowest: a.slowest(), Gaps: a.gaps(), GapsMissed: m.GapsMore, Series: pointsOf(m.Series),
-	}
-	if r.Stages == nil {
-		r.Stages = []Span{}
 	}
 	for _, d := range []struct {
 		of   *Histogram
@@ -53,6 +54,19 @@ func NewResult(a Account) (*Result, error) {
 	}
 	r.Judge(a.Failed...)
 	return r, nil
+}
+
+// stages has the span to the commit, which is known last, in its place.
+func (a *Account) stages() []Span {
+	list := append([]Span{}, a.Stages...)
+	if a.Committed == nil {
+		return list
+	}
+	if i := slices.IndexFunc(list, func(s Span) bool { return s.Name == stageCommitted }); i >= 0 {
+		list[i] = *a.Committed
+		return list
+	}
+	return append(list, *a.Committed)
 }
 
 func ordersOf(m *Measured) Orders {
@@ -97,13 +111,7 @@ func (a *Account) gaps() []Silence {
 		if g.Partition >= 0 {
 			s.Partition = &g.Partition
 		}
-		var changes []string
-		for _, c := range a.Leaders {
-			if (g.Partition < 0 || g.Partition == c.Partition) && c.between(g.At, g.At+g.For) {
-				changes = append(changes, c.String())
-			}
-		}
-		s.What = strings.Join(changes, ", ")
+		s.What = g.changes(a.Leaders)
 		list = append(list, s)
 	}
 	return list

@@ -108,6 +108,9 @@ func (f *Follower) Close(ctx context.Context, want uint64) []Span {
 	return f.spans()
 }
 
+// stageCommitted is the span that the database's audit makes.
+const stageCommitted = "sent to committed"
+
 func (f *Follower) spans() []Span {
 	appended := Span{Name: "sent to append", Clock: "log, 1 ms"}
 	consumed := Span{Name: "sent to consumed", Clock: "ours"}
@@ -132,5 +135,5 @@ func (f *Follower) spans() []Span {
 		}
 		s.span.Times = d
 	}
-	return []Span{appended, consumed, {Name: "sent to committed", Absent: "there is no database in this pipeline yet"}}
+	return []Span{appended, consumed, {Name: stageCommitted, Absent: "the database was not looked at (--verify db)"}}
 }

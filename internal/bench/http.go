@@ -261,6 +261,8 @@ type httpLane struct {
 	conn   *conn // nil: none yet, or the last one broke
 	answer *answerReader
 	body   []byte
+	starts []int    // of the job's orders in body
+	ids    [][]byte // of them
 	out    []byte
 }
 
@@ -283,18 +285,29 @@ func (l *httpLane) Send(j Job, now time.Duration) {
 		l.settle(j, Reply{Outcome: client.Unknown, Cause: cause, Ours: ours, Sent: sent, Answered: answered, Partition: -1, Offset: -1})
 		return
 	}
-	if l.answer.last() {
+	more := l.conn.in.Buffered() > 0
+	switch {
+	case more:
+		l.port.Unsolicited()
 		l.disconnect()
-	} else {
+	case l.answer.last():
+		l.disconnect()
+	default:
 		l.conn.used = answered
 	}
 	if j.Orders == 1 && l.http.cfg.Batch == 1 {
-		r := l.answer.single()
+		r := l.answer.single(l.ids[0])
+		if more {
+			r.doubt()
+		}
 		r.Sent, r.Answered = sent, answered
 		l.port.Settle(j, j.Seq, r)
 		return
 	}
-	for i, r := range l.answer.each(j.Orders) {
+	for i, r := range l.answer.each(l.ids) {
+		if more {
+			r.doubt()
+		}
 		r.Sent, r.Answered = sent, answered
 		l.port.Settle(j, j.Seq+uint64(i), r)
 	}
@@ -302,12 +315,16 @@ func (l *httpLane) Send(j Job, now time.Duration) {
 
 // write makes the request in one piece: one write, one packet.
 func (l *httpLane) write(j Job) {
-	l.body = l.body[:0]
+	l.body, l.starts, l.ids = l.body[:0], l.starts[:0], l.ids[:0]
 	for i := range j.Orders {
+		l.starts = append(l.starts, len(l.body))
 		l.body = l.http.source.Append(l.body, j.Seq+uint64(i))
 		if l.http.cfg.Batch > 1 {
 			l.body = append(l.body, '\n')
 		}
+	}
+	for _, start := range l.starts {
+		l.ids = append(l.ids, idOf(l.body[start:]))
 	}
 	l.out = append(l.out[:0], l.http.head...)
 	l.out = strconv.AppendInt(l.out, int64(len(l.body)), 10)
@@ -315,15 +332,20 @@ func (l *httpLane) write(j Job) {
 	l.out = append(l.out, l.body...)
 }
 
-// idleLong is when a connection is looked at before it is used: a server that
-// closes idle ones did so while nobody read, and an order written then would
-// be unknown for no fault of the server's.
-const idleLong = 500 * time.Millisecond
-
-// connect makes sure of a connection and says when the order can leave.
+// connect makes sure of a connection and says when the order can leave. It
+// looks at one that was used before: a server that closes connections did so
+// while nobody read, and an order written then would be unknown for no fault of
+// the server's; what a server said in the meantime would be taken for the
+// answer of the next order.
 func (l *httpLane) connect(now time.Duration) (time.Duration, error) {
-	if l.conn != nil && now-l.conn.used > idleLong && l.conn.stale() {
-		l.disconnect()
+	if l.conn != nil && now-l.conn.used > lookAfter {
+		switch l.conn.look() {
+		case connUnsolicited:
+			l.port.Unsolicited()
+			l.disconnect()
+		case connClosed:
+			l.disconnect()
+		}
 	}
 	if l.conn != nil {
 		return now, nil

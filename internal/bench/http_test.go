@@ -85,7 +85,7 @@ func TestHTTPSendsOneOrder(t *testing.T) {
 		b, _ := io.ReadAll(r.Body)
 		got, body = r, string(b)
 		w.WriteHeader(http.StatusAccepted)
-		fmt.Fprintf(w, `{"id":"1","event_id":"e","topic":"orders","partition":2,"offset":184211}`+"\n")
+		fmt.Fprintf(w, `{"id":"%s","event_id":"e","topic":"orders","partition":2,"offset":184211}`+"\n", idOf(b))
 	}))
 	t.Cleanup(server.Close)
 	h := mustDial(t, HTTPConfig{URL: server.URL + "/order?x=1", Key: "s3cret"})
@@ -137,6 +137,19 @@ func TestHTTPReadsWhatBecameOfAnOrder(t *testing.T) {
 		{"another server's 4xx", 429, "text/plain", "no", Reply{Outcome: client.NotWritten, Cause: "429", Partition: -1, Offset: -1}},
 		{"a 4xx that says unknown", 409, problem, `{"outcome":"unknown"}`, Reply{Outcome: client.Unknown, Cause: "409", Partition: -1, Offset: -1}},
 		{"an outcome of the future", 500, problem, `{"outcome":"half"}`, Reply{Outcome: client.Unknown, Cause: "500", Partition: -1, Offset: -1}},
+		{"unknown, in another writing", 202, "application/json", `{"event_id":"x","outcome" : "unknown","partition":0,"offset":7}`, Reply{Outcome: client.Unknown, Cause: "202", Partition: -1, Offset: -1}},
+		{"unknown, beside an offset that is none", 400, problem, `{"outcome":"unknown","offset":"7"}`, Reply{Outcome: client.Unknown, Cause: "400", Partition: -1, Offset: -1}},
+		{"an outcome that is no word", 202, "application/json", `{"outcome":{"ok":true}}`, Reply{Outcome: client.Unknown, Cause: "202", Partition: -1, Offset: -1}},
+		{"no outcome", 202, "application/json", `{"outcome":null}`, Reply{Outcome: client.Acked, Cause: "202", Partition: -1, Offset: -1}},
+		{"a place that is none", 202, "application/json", `{"partition":-5,"offset":99999999999999999999}`, Reply{Outcome: client.Acked, Cause: "202", Partition: -1, Offset: -1}},
+		{"JSON that ends too early", 202, "application/json; charset=utf-8", `{"id":"x","outcome":"unknown"`, Reply{Outcome: client.Unknown, Cause: "broken JSON", Partition: -1, Offset: -1}},
+		{"a refusal in broken JSON", 400, problem, `{"outcome":"unkn`, Reply{Outcome: client.Unknown, Cause: "broken JSON", Partition: -1, Offset: -1}},
+		{"a brace that nobody calls JSON", 202, "text/plain", `{"outcome":"not_written",}`, Reply{Outcome: client.Acked, Cause: "202", Partition: -1, Offset: -1}},
+		{"JSON that is no object", 202, "application/json", `"ok"`, Reply{Outcome: client.Acked, Cause: "202", Partition: -1, Offset: -1}},
+		{"JSON that says nothing at all", 202, "application/json", ``, Reply{Outcome: client.Acked, Cause: "202", Partition: -1, Offset: -1}},
+		{"another order's receipt", 202, "application/json", `{"id":"17","event_id":"e","topic":"orders","partition":2,"offset":7}`, Reply{Outcome: client.Unknown, Cause: "receipt of another order", Partition: -1, Offset: -1}},
+		{"another order of a run", 503, problem, `{"id":"b-7f3a91c2-k1","outcome":"not_written"}`, Reply{Outcome: client.Unknown, Cause: "receipt of another order", Partition: -1, Offset: -1}},
+		{"the server's own name of it", 201, "application/json", `{"id":"0b5c7e"}`, Reply{Outcome: client.Acked, Cause: "201", Partition: -1, Offset: -1}},
 		{"a redirect is not followed", 307, "", "", Reply{Outcome: client.Unknown, Cause: "307", Partition: -1, Offset: -1}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -177,9 +190,9 @@ func TestHTTPBatch(t *testing.T) {
 	}{
 		{
 			"all accepted", "application/json", `{"accepted":3,"refused":0,"results":[
-				{"index":0,"status":202,"outcome":"acked","id":"1","event_id":"a","topic":"orders","partition":0,"offset":7},
-				{"index":1,"status":202,"outcome":"acked","id":"2","event_id":"b","topic":"orders","partition":1,"offset":9},
-				{"index":2,"status":202,"outcome":"enqueued","id":"3","event_id":"c","topic":"orders"}]}`,
+				{"index":0,"status":202,"outcome":"acked","id":"ID0","event_id":"a","topic":"orders","partition":0,"offset":7},
+				{"index":1,"status":202,"outcome":"acked","id":"ID1","event_id":"b","topic":"orders","partition":1,"offset":9},
+				{"index":2,"status":202,"outcome":"enqueued","id":"ID2","event_id":"c","topic":"orders"}]}`,
 			202, []Reply{r(acked, "202", 0, 7), r(acked, "202", 1, 9), r(acked, "202 enqueued")},
 		},
 		{
@@ -196,6 +209,13 @@ func TestHTTPBatch(t *testing.T) {
 		{"refused before a look at them", "application/problem+json", `{"outcome":"not_written"}`, 503, []Reply{r(not, "503"), r(not, "503"), r(not, "503")}},
 		{"a peer that says nothing", "", "", 200, []Reply{r(acked, "200"), r(acked, "200"), r(acked, "200")}},
 		{"a peer that fails", "", "oops", 502, []Reply{r(unknown, "502"), r(unknown, "502"), r(unknown, "502")}},
+		{"results of other orders", "application/json", `{"results":[
+				{"index":0,"id":"ID1","partition":0,"offset":7},{"index":1,"id":"ID1","partition":0,"offset":8},{"index":2,"id":"b-x-k1"}]}`,
+			202, []Reply{r(unknown, "receipt of another order"), r(acked, "202", 0, 8), r(unknown, "receipt of another order")}},
+		{"in the orders' sequence", "application/json", `{"results":[{"status":202},{"status":400,"outcome":"not_written"},{"status":500}]}`, 207, []Reply{r(acked, "202"), r(not, "400"), r(unknown, "500")}},
+		{"whose is not said", "application/json", `{"results":[{"status":202},{"status":400,"outcome":"not_written"}]}`, 207, []Reply{r(unknown, "207"), r(unknown, "207"), r(unknown, "207")}},
+		{"one order twice", "application/json", `{"results":[{"index":1,"status":202},{"index":1,"status":400}]}`, 207, []Reply{r(unknown, "207"), r(unknown, "two results of one order"), r(unknown, "207")}},
+		{"results that are none", "application/json", `{"outcome":"acked","results":{"0":202}}`, 202, []Reply{r(unknown, "broken JSON"), r(unknown, "broken JSON"), r(unknown, "broken JSON")}},
 		{"indexes out of range", "application/json", `{"results":[{"index":-1,"status":500},{"index":3,"status":500}]}`, 202, []Reply{r(acked, "202"), r(acked, "202"), r(acked, "202")}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -214,7 +234,11 @@ func TestHTTPBatch(t *testing.T) {
 				}
 				w.Header().Set("Content-Type", tt.contentType)
 				w.WriteHeader(tt.code)
-				_, _ = io.WriteString(w, tt.body)
+				text := tt.body
+				for i, o := range orders {
+					text = strings.ReplaceAll(text, fmt.Sprintf("ID%d", i), o.ID)
+				}
+				_, _ = io.WriteString(w, text)
 			}))
 			t.Cleanup(server.Close)
 			h := mustDial(t, HTTPConfig{URL: server.URL, Batch: 3})
@@ -369,7 +393,7 @@ func TestHTTPLooksAtAnIdleConnection(t *testing.T) {
 	}
 	conn := l.(*httpLane).conn
 	deadline := time.Now().Add(10 * time.Second)
-	for !conn.stale() {
+	for conn.look() != connClosed {
 		if time.Now().After(deadline) {
 			t.Fatal("a closed connection looks open")
 		}
@@ -381,8 +405,69 @@ func TestHTTPLooksAtAnIdleConnection(t *testing.T) {
 	if l.(*httpLane).conn == conn {
 		t.Error("the connection was not made anew")
 	}
-	if l.(*httpLane).conn.stale() {
+	if l.(*httpLane).conn.look() != connGood {
 		t.Error("an open connection looks closed")
+	}
+}
+
+// A server that answers twice would have its second answer taken for that of
+// the next order, and so on.
+func TestHTTPTakesNoAnswerForAnother(t *testing.T) {
+	for name, tt := range map[string]struct {
+		answer string // to the first order
+		want   Reply  // of it
+		unread bool   // the second answer comes later, by itself
+	}{
+		"both at once": {
+			answer: "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n", want: Reply{Outcome: client.Unknown, Cause: "unsolicited answer", Partition: -1, Offset: -1},
+		},
+		"the second one later": {
+			answer: "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n", want: Reply{Outcome: client.Acked, Cause: "202", Partition: -1, Offset: -1}, unread: true,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			first, again := make(chan struct{}, 1), make(chan struct{})
+			first <- struct{}{}
+			url := misbehaving(t, func(c net.Conn) {
+				for readRequest(c) {
+					select {
+					case <-first:
+						if !tt.unread {
+							_, _ = io.WriteString(c, tt.answer+tt.answer)
+							continue
+						}
+						_, _ = io.WriteString(c, tt.answer)
+						<-again
+						_, _ = io.WriteString(c, tt.answer)
+					default:
+						_, _ = io.WriteString(c, "HTTP/1.1 503 No\r\nContent-Type: application/json\r\nContent-Length: 25\r\n\r\n"+`{"outcome":"not_written"}`)
+					}
+				}
+			})
+			s := newSettled()
+			l := mustDial(t, HTTPConfig{URL: url}).Lane(0, s.port)
+			defer l.Close()
+			if diff := cmp.Diff([]Reply{tt.want}, withoutTimes(s.send(l, Job{Orders: 1}))); diff != "" {
+				t.Errorf("the first order (-want +got):\n%s", diff)
+			}
+			if conn := l.(*httpLane).conn; tt.unread {
+				close(again)
+				for deadline := time.Now().Add(10 * time.Second); conn.look() != connUnsolicited; {
+					if time.Now().After(deadline) {
+						t.Fatal("nothing came")
+					}
+				}
+			}
+			want := Reply{Outcome: client.NotWritten, Cause: "503", Partition: -1, Offset: -1}
+			for seq := range uint64(3) {
+				if diff := cmp.Diff([]Reply{want}, withoutTimes(s.send(l, Job{Seq: seq + 1, Orders: 1}))); diff != "" {
+					t.Errorf("order %d (-want +got):\n%s", seq+1, diff)
+				}
+			}
+			if n := s.port.flow.unsolicited.Load(); n != 1 {
+				t.Errorf("%d answers that nobody asked for", n)
+			}
+		})
 	}
 }
 
@@ -401,7 +486,7 @@ func TestHTTPOverTLS(t *testing.T) {
 				t.Errorf("lane %d: %+v", i, r)
 			}
 			l.(*httpLane).conn.used -= time.Minute
-			if l.(*httpLane).conn.stale() {
+			if l.(*httpLane).conn.look() != connGood {
 				t.Error("a session ticket looks like the end")
 			}
 		}
@@ -434,6 +519,10 @@ func TestPlace(t *testing.T) {
 		ok        bool
 	}{
 		{`{"id":"1","event_id":"e","topic":"t","partition":3,"offset":12}` + "\n", 3, 12, true},
+		{`{"id":"12","event_id":"e","topic":"t","partition":3,"offset":12}`, 0, 0, false},
+		{`{"id":"1","event_id":"e","topic":"t" ,"partition":3,"offset":12}`, 0, 0, false},
+		{`{"id":"1","event_id":"e","topic":"t","outcome":"unknown","topic":"t","partition":3,"offset":12}`, 0, 0, false},
+		{`{"id":"1","event_id":"e","topic":"t","partition":3,"offset":012}`, 0, 0, false},
 		{`{"id":"1","event_id":"e","topic":"t","partition":3,"offset":}`, 0, 0, false},
 		{`{"id":"1","topic":"t","offset":12,"partition":3}`, 0, 0, false},
 		{`{"id":"1","topic":"t","partition":-1,"offset":12}`, 0, 0, false},
@@ -442,7 +531,7 @@ func TestPlace(t *testing.T) {
 		{`{}`, 0, 0, false},
 		{``, 0, 0, false},
 	} {
-		if p, o, ok := place([]byte(tt.body)); p != tt.partition && ok || o != tt.offset && ok || ok != tt.ok {
+		if p, o, ok := place([]byte(tt.body), []byte("1")); p != tt.partition && ok || o != tt.offset && ok || ok != tt.ok {
 			t.Errorf("%s: %d, %d, %t", tt.body, p, o, ok)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"math"
 	"runtime"
 	"runtime/metrics"
+	"strings"
 	"time"
 )
 
@@ -21,6 +22,16 @@ const (
 	// busyCPU is the share of its CPUs above which a closed loop measures this
 	// program as much as the server.
 	busyCPU = 0.9
+
+	// starvedTimes is how many times as long as they ran this program's threads
+	// may wait for a CPU: beyond it answers are read late whatever the pacer, whose
+	// thread sleeps most of the time and is woken first, makes of it. A server on
+	// the same machine that takes what there is brings it to 2; three programs that
+	// want the same CPU, to 4 and more.
+	starvedTimes = 3
+	// starvedShare of the run has to be waited through before that counts: where
+	// little runs a little waiting is many times as long.
+	starvedShare = 0.25
 )
 
 // Judgement says whether the figures are the server's, or were spoiled by the
@@ -100,8 +111,13 @@ func judge(limit time.Duration, open bool, lag *Histogram, points []Second, ours
 		j.invalid(ours.At, "%s on this machine", ours.Cause)
 		return j
 	}
+	starved := starvedBetween(before, after)
 	if !open {
-		// Nothing is due in a closed loop, so nothing can be late.
+		// Nothing is due in a closed loop, so nothing can be late, and one that
+		// takes all CPUs together with its server is what many are for.
+		if starved {
+			j.Notes = append(j.Notes, fmt.Sprintf("the generator's threads waited %s for a CPU: its times are longer than the server's", short(j.WaitedForCPU)))
+		}
 		if j.CPU > busyCPU {
 			j.Notes = append(j.Notes, fmt.Sprintf("the generator used %.0f %% of its CPUs: the rate may be its own limit", 100*j.CPU))
 		}
@@ -112,8 +128,19 @@ func judge(limit time.Duration, open bool, lag *Histogram, points []Second, ours
 		j.invalid(at, "generator lag p99 %s > %s from %s on: %s", short(j.LagP99), short(limit), stamp(at), j.cause())
 	case late:
 		j.invalid(at, "generator lag p50 > %s for %d s and longer from %s on: %s", short(limit), lateSeconds, stamp(at), j.cause())
+	case starved:
+		j.invalid(0, "the generator's threads waited %s for a CPU, over %d times as long as they ran: answers were read late", short(j.WaitedForCPU), starvedTimes)
 	}
 	return j
+}
+
+// starvedBetween tells whether this program had too little CPU to read answers
+// in time.
+func starvedBetween(before, after usage) bool {
+	_, _, waited := after.since(before)
+	wall := after.at.Sub(before.at)
+	return before.hasCPU && after.hasCPU &&
+		waited > starvedTimes*(after.process-before.process) && float64(waited) > starvedShare*float64(wall)
 }
 
 func (j *Judgement) invalid(at time.Duration, format string, args ...any) {
@@ -176,10 +203,19 @@ func pausesBetween(before, after *metrics.Float64Histogram) (n uint64, longest t
 func short(d time.Duration) string {
 	for _, grain := range []time.Duration{10 * time.Second, 100 * time.Millisecond, time.Millisecond, 10 * time.Microsecond, time.Microsecond} {
 		if d >= 10*grain {
-			return d.Round(grain).String()
+			return spaced(d.Round(grain).String())
 		}
 	}
-	return d.String()
+	return spaced(d.String())
+}
+
+// spaced writes 14ms and 0.1% as text has them: 14 ms, 0.1 %.
+func spaced(quantity string) string {
+	number := strings.TrimRight(quantity, "abcdefghijklmnopqrstuvwxyzµ%")
+	if number == "" || number == quantity || strings.ContainsAny(number, "hm") {
+		return quantity
+	}
+	return number + " " + quantity[len(number):]
 }
 
 // stamp is a moment of a run: 3:10.

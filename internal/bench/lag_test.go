@@ -17,7 +17,10 @@ func TestJudge(t *testing.T) {
 		return h
 	}
 	at := time.Now()
-	idle := usage{at: at, hasCPU: true}
+	idle := usage{at: at, hasCPU: true, hasWait: true}
+	waiting := func(ran, waited time.Duration) usage {
+		return usage{at: at.Add(10 * time.Second), hasCPU: true, process: ran, hasWait: true, waited: waited}
+	}
 	used := usage{at: at.Add(10 * time.Second), hasCPU: true, process: time.Second}
 	full := usage{at: at.Add(10 * time.Second), hasCPU: true, process: time.Duration(cpus()) * 10 * time.Second}
 	for _, tt := range []struct {
@@ -39,12 +42,12 @@ func TestJudge(t *testing.T) {
 		{
 			name: "late as a whole", open: true, lag: hist(1000, 100*time.Microsecond, 20, 14*ms), after: full,
 			points: []Second{second(0, ms/10, ms/2), second(190, ms/10, 14*ms), second(191, ms/10, 14*ms)},
-			want:   "generator lag p99 14ms > 1ms from 3:10 on: CPU 100 %", since: 190 * time.Second,
+			want:   "generator lag p99 14 ms > 1 ms from 3:10 on: CPU 100 %", since: 190 * time.Second,
 		},
 		{
 			name: "late for a while in a long run", open: true, lag: hist(100_000, ms/10, 300, 20*ms), after: used,
 			points: []Second{second(0, 0, 0), second(1, 2*ms, 3*ms), second(2, 0, 0), second(3, 2*ms, 3*ms), second(4, 2*ms, 3*ms), second(5, 2*ms, 3*ms)},
-			want:   "generator lag p50 > 1ms for 3 s and longer from 0:03 on", since: 3 * time.Second,
+			want:   "generator lag p50 > 1 ms for 3 s and longer from 0:03 on", since: 3 * time.Second,
 		},
 		{
 			name: "a limit of its own", open: true, limit: 20 * ms, lag: hist(1000, 100*time.Microsecond, 20, 14*ms), after: used,
@@ -54,6 +57,13 @@ func TestJudge(t *testing.T) {
 			name: "no files left", open: true, lag: hist(1000, 0, 0, 0), after: used,
 			ours: &Slow{At: 5 * time.Second, Cause: "out of files"}, want: "out of files on this machine", since: 5 * time.Second,
 		},
+		{
+			name: "in time, but too poor in CPU to read answers", open: true, lag: hist(1000, 0, 0, 0), after: waiting(2*time.Second, 7*time.Second),
+			want: "the generator's threads waited 7 s for a CPU, over 3 times as long as they ran: answers were read late",
+		},
+		{name: "a server on the same machine takes its part", open: true, lag: hist(1000, 0, 0, 0), after: waiting(3*time.Second, 8*time.Second)},
+		{name: "little to do, and little to wait for", open: true, lag: hist(1000, 0, 0, 0), after: waiting(100*ms, 500*ms)},
+		{name: "a closed loop that is poor in CPU", lag: NewHistogram(), after: waiting(2*time.Second, 7*time.Second), note: "the generator's threads waited 7 s for a CPU"},
 		{name: "a closed loop is never late", lag: NewHistogram(), after: full, note: "the generator used 100 % of its CPUs"},
 		{name: "a closed loop at ease", lag: NewHistogram(), after: used},
 	} {
@@ -90,7 +100,7 @@ func TestUsageIsMeasured(t *testing.T) {
 
 func TestShort(t *testing.T) {
 	for want, d := range map[string]time.Duration{
-		"14ms": 14_123_456, "1ms": time.Millisecond, "1.5ms": 1_500_000, "230µs": 230_400, "3.2s": 3_212 * ms, "0s": 0,
+		"14 ms": 14_123_456, "1 ms": time.Millisecond, "1.5 ms": 1_500_000, "230 µs": 230_400, "3.2 s": 3_212 * ms, "0 s": 0, "2m30s": 150 * time.Second,
 	} {
 		if got := short(d); got != want {
 			t.Errorf("%d is %q, want %q", d, got, want)

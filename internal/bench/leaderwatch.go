@@ -5,6 +5,8 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -34,6 +36,17 @@ func (c LeaderChange) String() string {
 // between tells whether the change may lie in a time.
 func (c LeaderChange) between(from, to time.Duration) bool { return c.After <= to && c.Until >= from }
 
+// changes are those that may have made the gap.
+func (g Gap) changes(of []LeaderChange) string {
+	var list []string
+	for _, c := range of {
+		if (g.Partition < 0 || g.Partition == c.Partition) && c.between(g.At, g.At+g.For) {
+			list = append(list, c.String())
+		}
+	}
+	return strings.Join(list, ", ")
+}
+
 // LeaderWatch looks once a second who leads the partitions of a topic.
 type LeaderWatch struct {
 	adm     *kadm.Client
@@ -43,7 +56,9 @@ type LeaderWatch struct {
 	ended   chan struct{}
 	leaders map[int32]int32
 	at      time.Duration // when they were that
-	changes []LeaderChange
+
+	mu      sync.Mutex
+	changes []LeaderChange // guarded by mu
 }
 
 const (
@@ -81,12 +96,27 @@ func (w *LeaderWatch) look(ctx context.Context) {
 	}
 	for id, p := range m.Topics[w.topic].Partitions {
 		before, known := w.leaders[id]
-		if known && before != p.Leader && len(w.changes) < keptChanges {
-			w.changes = append(w.changes, LeaderChange{id, before, p.Leader, w.at, now})
+		if known && before != p.Leader {
+			w.keep(LeaderChange{id, before, p.Leader, w.at, now})
 		}
 		w.leaders[id] = p.Leader
 	}
 	w.at = now
+}
+
+func (w *LeaderWatch) keep(c LeaderChange) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.changes) < keptChanges {
+		w.changes = append(w.changes, c)
+	}
+}
+
+// Seen are the changes so far.
+func (w *LeaderWatch) Seen() []LeaderChange {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.changes)
 }
 
 // Close looks once more and gives the changes, by partition and time.
@@ -94,8 +124,9 @@ func (w *LeaderWatch) Close(ctx context.Context) []LeaderChange {
 	w.end()
 	<-w.ended
 	w.look(ctx)
-	slices.SortStableFunc(w.changes, func(a, b LeaderChange) int {
+	changes := w.Seen()
+	slices.SortStableFunc(changes, func(a, b LeaderChange) int {
 		return cmp.Or(cmp.Compare(a.Partition, b.Partition), cmp.Compare(a.Until, b.Until))
 	})
-	return w.changes
+	return changes
 }

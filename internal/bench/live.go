@@ -23,7 +23,7 @@ func Frame(run string, s Setup, now Snapshot, width int) []string {
 		lines = append(lines, "", text)
 	}
 	if n := len(now.Gaps); n > 0 {
-		lines = append(lines, fmt.Sprintf("gap %s   no acknowledgement%s for %s ms   %d so far", stamp(now.Gaps[n-1].At), ofPartition(now.Gaps[n-1].Partition), millis(now.Gaps[n-1].For), n))
+		lines = append(lines, now.Gaps[n-1].line(now.Leaders, n))
 	}
 	lines = append(lines, "Ctrl-C ends early with a valid, shorter result; twice aborts")
 	for i, line := range lines {
@@ -205,9 +205,16 @@ func standing(thresholds []ThresholdState) string {
 	return strings.Join(parts, "      ")
 }
 
-func ofPartition(p int32) string {
-	if p < 0 {
-		return ""
+// line is "gap 1:42   no acknowledgement of partition 2 for 239 ms (leader of
+// partition 2: 1 -> 3)   1 so far".
+func (g Gap) line(leaders []LeaderChange, n int) string {
+	text := fmt.Sprintf("gap %s   no acknowledgement", stamp(g.At))
+	if g.Partition >= 0 {
+		text += fmt.Sprintf(" of partition %d", g.Partition)
 	}
-	return fmt.Sprintf(" of partition %d", p)
+	text += fmt.Sprintf(" for %s ms", millis(g.For))
+	if what := g.changes(leaders); what != "" {
+		text += " (" + what + ")"
+	}
+	return text + fmt.Sprintf("   %d so far", n)
 }

@@ -22,6 +22,10 @@ func halfway() (Setup, Snapshot) {
 		Lag:     Quantiles{669_984, us(50), us(110), us(210), us(730), us(2310)}, LagLimit: time.Millisecond, CPU: 0.38,
 		Causes: []CauseCount{{"acked", "202", 669_949}, {"not_written", "503", 30}, {"unknown", "timeout", 5}},
 		Gaps:   []Gap{{At: 102 * time.Second, For: 239 * ms, Partition: 2}},
+		Leaders: []LeaderChange{
+			{Partition: 2, From: 1, To: 3, After: 101 * time.Second, Until: 102 * time.Second},
+			{Partition: 0, From: 1, To: 3, After: 101 * time.Second, Until: 102 * time.Second},
+		},
 		Thresholds: []ThresholdState{
 			{Threshold: Threshold{Text: "p99<50ms"}, Known: true, Value: "8.93 ms", OK: true},
 			{Threshold: Threshold{Text: "lost==0"}, Value: "-"},
@@ -59,7 +63,7 @@ run so far        3.12    4.40    8.93     106   2,003      ^ 2:06  max 239 ms, 
 generator lag     0.05    0.11    0.21    0.73    2.31      ok (limit p99 1.00), cpu 38 %
 
 p99<50ms  ok  8.93 ms      lost==0  after the run
-gap 1:42   no acknowledgement of partition 2 for 239 ms   1 so far
+gap 1:42   no acknowledgement of partition 2 for 239 ms (leader of partition 2: 1 -> 3)   1 so far
 Ctrl-C ends early with a valid, shorter result; twice aborts`
 	s, now := halfway()
 	if diff := cmp.Diff(want, strings.Join(Frame("7f3a91c2", s, now, 120), "\n")); diff != "" {

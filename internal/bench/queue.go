@@ -15,7 +15,7 @@ type queue struct {
 	mu   sync.Mutex
 	cond sync.Cond
 	// All guarded by mu.
-	jobs   ring[Job]
+	jobs   ring[released]
 	free   ring[time.Duration] // since when each idle lane has been so, the longest first
 	orders uint64              // in jobs
 	closed bool
@@ -27,11 +27,31 @@ func newQueue(f *flow) *queue {
 	return q
 }
 
-// push hands over jobs that are due now.
-func (q *queue) push(jobs []Job) {
+// released is a job with the time at which the pacer handed it over.
+type released struct {
+	Job
+	at time.Duration
+}
+
+// taken is a job with all that tells whose its waiting was.
+type taken struct {
+	released
+	available time.Duration // since when the lane that it is matched with could take one
+}
+
+// lag is how late this program was with a job that a lane takes now. What lay
+// between its being due and its release is the program's whatever the lanes did:
+// a program that was stopped has read their answers late too, so that the lanes'
+// times of becoming free don't tell.
+func (t taken) lag(now time.Duration) time.Duration {
+	return max(now-max(t.Due, t.available), t.at-t.Due, 0)
+}
+
+// push hands over jobs that are due by now.
+func (q *queue) push(jobs []Job, now time.Duration) {
 	q.mu.Lock()
 	for _, j := range jobs {
-		q.jobs.push(j)
+		q.jobs.push(released{j, now})
 		q.orders += uint64(j.Orders)
 	}
 	if n := q.stuck(); n > q.flow.maxWaiting.Load() {
@@ -44,9 +64,8 @@ func (q *queue) push(jobs []Job) {
 }
 
 // pop waits for the next job. freed is since when the lane could have taken
-// one; available says since when the lane that this job is matched with could.
-// false: there will be none.
-func (q *queue) pop(freed time.Duration) (j Job, available time.Duration, ok bool) {
+// one. false: there will be none.
+func (q *queue) pop(freed time.Duration) (taken, bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.free.push(freed)
@@ -54,12 +73,12 @@ func (q *queue) pop(freed time.Duration) (j Job, available time.Duration, ok boo
 		q.cond.Wait()
 	}
 	if q.jobs.n == 0 {
-		return Job{}, 0, false
+		return taken{}, false
 	}
-	j = q.jobs.pop()
+	j := q.jobs.pop()
 	q.orders -= uint64(j.Orders)
 	q.flow.take(j.Orders)
-	return j, q.free.pop(), true
+	return taken{j, q.free.pop()}, true
 }
 
 // waiting is how many orders wait for a lane to become free.
@@ -90,7 +109,7 @@ func (q *queue) abandon() []Job {
 	q.mu.Lock()
 	var left []Job
 	for q.jobs.n > 0 {
-		left = append(left, q.jobs.pop())
+		left = append(left, q.jobs.pop().Job)
 	}
 	q.orders = 0
 	q.closed = true

@@ -140,9 +140,9 @@ func (r *Result) causes(of State) string {
 }
 
 func (r *Result) unknown() string {
-	text := r.causes(Unknown)
+	text := strings.Replace(r.causes(Unknown), "timeout ", "timeout after "+spaced(r.Setup.Timeout.String())+" ", 1)
 	if i := r.Integrity; i != nil && i.UnknownWritten+i.UnknownAbsent > 0 {
-		text += fmt.Sprintf("; %s in the log, %s not", thousands(i.UnknownWritten), thousands(i.UnknownAbsent))
+		text += fmt.Sprintf("; %s were in the log, %s were not", thousands(i.UnknownWritten), thousands(i.UnknownAbsent))
 		if i.UnknownWritten+i.UnknownAbsent != r.Orders.Unknown {
 			text += " (with warm-up)"
 		}
@@ -235,19 +235,49 @@ func (r *Result) writeIntegrity(b *bytes.Buffer) {
 		fmt.Fprintf(b, "INTEGRITY   not known: %s\n\n", r.Unverified)
 		return
 	}
-	g := newGrid(0, 2)
-	g.add("INTEGRITY", "log")
-	g.add("expected", thousands(i.Expected), i.expected(r.Warmup > 0))
-	g.add(kindLost, thousands(i.Lost), "acked, not found")
-	g.add(kindDuplicated, thousands(i.Duplicated), "one event more than once")
-	g.add(kindReordered, thousands(i.Reordered), "within a key")
-	g.add(kindCorrupted, thousands(i.Corrupted), "content is not what was sent")
-	g.add("not_written but found", thousands(i.NotWrittenFound), `the client was told "not written"`)
-	g.add("others' records", thousands(i.Others), "in the same offsets, not ours, not judged")
+	left := []int{0, 2}
+	if r.Database != nil {
+		left = []int{0, 3}
+	}
+	g := newGrid(left...)
+	add := func(name string, of func(*Integrity) uint64, note string) {
+		cells := []string{name, thousands(of(i))}
+		switch {
+		case r.Database != nil && name == kindReordered:
+			cells = append(cells, "-") // rows have no order
+		case r.Database != nil:
+			cells = append(cells, thousands(of(r.Database)))
+		}
+		g.add(append(cells, note)...)
+	}
+	if r.Database == nil {
+		g.add("INTEGRITY", "log")
+	} else {
+		g.add("INTEGRITY", "log", "db")
+	}
+	add("expected", func(i *Integrity) uint64 { return i.Expected }, i.expected(r.Warmup > 0))
+	add(kindLost, func(i *Integrity) uint64 { return i.Lost }, "acked, not found")
+	add(kindDuplicated, func(i *Integrity) uint64 { return i.Duplicated }, "one event more than once")
+	add(kindReordered, func(i *Integrity) uint64 { return i.Reordered }, "within a key")
+	add(kindCorrupted, func(i *Integrity) uint64 { return i.Corrupted }, "content is not what was sent")
+	add("not_written but found", func(i *Integrity) uint64 { return i.NotWrittenFound }, `the client was told "not written"`)
+	add("others' records", func(i *Integrity) uint64 { return i.Others }, "in the same offsets, not ours, not judged")
 	g.write(b)
-	fmt.Fprintln(b, i.reading())
+	fmt.Fprintln(b, i.reading("log", "unknown orders might still have been written"))
 	i.writeExamples(b)
+	r.writeDatabase(b)
 	b.WriteByte('\n')
+}
+
+// writeDatabase is what there is to say of the database beyond its column.
+func (r *Result) writeDatabase(b *bytes.Buffer) {
+	switch {
+	case r.Database != nil:
+		fmt.Fprintln(b, r.Database.reading("database", "it caught up"))
+		r.Database.writeExamples(b)
+	case r.NoDatabase != "":
+		fmt.Fprintf(b, "database    not known: %s\n", r.NoDatabase)
+	}
 }
 
 // expected is "acked 1,499,964 + unknown that were written 4".
@@ -262,14 +292,14 @@ func (i *Integrity) expected(warmup bool) string {
 	return text
 }
 
-// reading is "read back 1,499,980 records in 1.2s, 1,249,983/s".
-func (i *Integrity) reading() string {
-	text := fmt.Sprintf("read back %s records", thousands(i.Records))
+// reading is "read back 1,499,980 records in 1.2 s, 1,249,983/s".
+func (i *Integrity) reading(from, meanwhile string) string {
+	text := fmt.Sprintf("read %s records back from the %s", thousands(i.Records), from)
 	if i.Took > 0 {
 		text += fmt.Sprintf(" in %s, %s", short(i.Took), perSecond(rate(i.Records, i.Took)))
 	}
 	if i.Settled > 0 {
-		text += fmt.Sprintf(", after %s in which unknown orders might still have been written", clockTime(i.Settled))
+		text += fmt.Sprintf(", after %s in which %s", clockTime(i.Settled), meanwhile)
 	}
 	return text
 }

@@ -26,7 +26,7 @@ func fiveMinutes() *Result {
 		Warmup: 15 * time.Second, Span: 5 * time.Minute, Took: 5*time.Minute + 3*ms,
 		Setup: Setup{
 			Target: "http://edge.stage:8080/order", Topic: "orders", Context: "stage", Loop: "open", Rate: 5000, Stages: []string{"5m0s@5k"},
-			Connections: 64, Batch: 1, MaxInFlight: 100_000, Seed: 42,
+			Connections: 64, Batch: 1, Timeout: 2 * time.Second, MaxInFlight: 100_000, Seed: 42,
 		},
 		Build: Build{Version: "0.4.0"},
 		Orders: Orders{
@@ -61,14 +61,14 @@ func fiveMinutes() *Result {
 }
 
 func TestSummaryLooks(t *testing.T) {
-	want := `run 7f3a91c2   2026-11-22 14:05:31Z + 5m0s (after 15s of warm-up)   ordersctl 0.4.0   seed 42
+	want := `run 7f3a91c2   2026-11-22 14:05:31Z + 5m0s (after 15 s of warm-up)   ordersctl 0.4.0   seed 42
 http://edge.stage:8080/order   asked 5,000/s open loop   64 connections   context stage
 
 ORDERS           COUNT       SHARE     RATE
 scheduled    1,500,000  100.0000 %  5,000/s
 acked        1,499,964   99.9976 %  5,000/s
 not_written         30    0.0020 %           503 30
-unknown              6    0.0004 %           timeout 6; 4 in the log, 2 not
+unknown              6    0.0004 %           timeout after 2 s 6; 4 were in the log, 2 were not
 dropped              0    0.0000 %           the generator kept to its schedule
 
 LATENCY ms      p50   p90   p99  p99.9  p99.99  p99.999    max    SAMPLES  CLOCK
@@ -88,7 +88,7 @@ reordered                      0  within a key
 corrupted                      0  content is not what was sent
 not_written but found          0  the client was told "not written"
 others' records               12  in the same offsets, not ours, not judged
-read back 1,499,980 records in 1.2s, 1,249,983/s, after 28s in which unknown orders might still have been written
+read 1,499,980 records back from the log in 1.2 s, 1,249,983/s, after 28 s in which unknown orders might still have been written
 
 THRESHOLDS
 ok  p99<50ms           8.93 ms
@@ -122,14 +122,14 @@ func TestTheVerdictIsTheLastLineAndTheWorstCauseCounts(t *testing.T) {
 	}{
 		{"all is well", func(*Result) {}, 0, "PASS     valid, intact, 3 of 3 thresholds"},
 		{"not verified", func(r *Result) { r.Integrity, r.Unverified = nil, "--verify none" }, 0, "PASS     valid, not verified, 3 of 3 thresholds"},
-		{"cut short", func(r *Result) { r.CutShort, r.Span = true, 42*time.Second }, 130, "PASS     cut short after 42s: valid, intact, 3 of 3 thresholds (exit 130)"},
+		{"cut short", func(r *Result) { r.CutShort, r.Span = true, 42*time.Second }, 130, "PASS     cut short after 42 s: valid, intact, 3 of 3 thresholds (exit 130)"},
 		{"a threshold is missed", func(r *Result) {
 			r.Thresholds[0] = Checked{"p99<50ms", "61.2 ms", false}
-		}, 3, "FAIL     p99 61.2 ms, wanted < 50ms (exit 3)"},
+		}, 3, "FAIL     p99 61.2 ms, wanted < 50 ms (exit 3)"},
 		{"a threshold ended the run that its end met again", func(r *Result) { r.CutShort, r.Aborted = true, "p99<50ms" }, 3, "FAIL     p99<50ms was not met over 10s (exit 3)"},
 		{"a figure is not known", func(r *Result) {
 			r.Thresholds[0] = Checked{"p99.999<50ms", "-", false}
-		}, 3, "FAIL     p99.999 is not known, wanted < 50ms (exit 3)"},
+		}, 3, "FAIL     p99.999 is not known, wanted < 50 ms (exit 3)"},
 		{"nothing was acknowledged", func(r *Result) { r.Orders.Acked = 0 }, 1, "FAIL     no order was acknowledged (exit 1)"},
 		{"the generator was too slow", func(r *Result) {
 			r.Generator.Valid, r.Generator.Reason = false, "generator lag p99 14ms > 1ms from 3:10 on: CPU 100 %"

@@ -41,11 +41,15 @@ type Result struct {
 	Generator  Generator     `json:"generator"`
 	Integrity  *Integrity    `json:"integrity"` // null where the log was not read
 	Unverified string        `json:"unverified,omitempty"`
+	Database   *Integrity    `json:"integrity_db"` // null where the database was not looked at
+	NoDatabase string        `json:"unverified_db,omitempty"`
 	Thresholds []Checked     `json:"thresholds"`
 	Slowest    []Slowest     `json:"slowest"`
 	Gaps       []Silence     `json:"gaps"`
 	GapsMissed uint64        `json:"gaps_not_listed"`
 	Series     []Point       `json:"series"`
+
+	failed []string // see Judge
 }
 
 // Setup is the configuration of a run, complete: a run with the same one, build
@@ -217,7 +221,9 @@ func (r *Result) Metric(name string) (float64, bool) {
 	case "dropped":
 		return float64(r.Orders.Dropped), true
 	}
-	return r.Integrity.metric(name)
+	log, known := r.Integrity.metric(name)
+	db, also := r.Database.metric(name)
+	return max(log, db), known || also
 }
 
 func (i *Integrity) metric(name string) (float64, bool) {

@@ -9,6 +9,7 @@ package bench
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
 	"sync"
 	"time"
@@ -61,6 +62,11 @@ type Measured struct {
 	MaxFlying, MaxWaiting uint64 // orders on their way, orders waiting for a connection; warm-up included
 
 	Generator Judgement
+}
+
+// note adds what a reader of the figures should know.
+func (m *Measured) note(format string, args ...any) {
+	m.Generator.Notes = append(m.Generator.Notes, fmt.Sprintf(format, args...))
 }
 
 // run is one run while it goes on.
@@ -255,6 +261,10 @@ const (
 
 // release hands jobs to the lanes, as many as may be in flight.
 func (r *run) release(due []Job) {
+	if len(due) == 0 {
+		return
+	}
+	now := r.clock.now()
 	fit := due[:0]
 	for _, j := range due {
 		n := uint64(j.Orders)
@@ -275,12 +285,14 @@ func (r *run) release(due []Job) {
 			r.Ledger.Drop(j.Seq + i)
 		}
 		r.flow.dropped.Add(n)
+		// Late all the same: a burst after a stop must not drop the evidence.
+		r.spare.tally.begin(start{at: now, due: j.Due, orders: j.Orders, lag: now - j.Due, dropped: true})
 		if measured {
 			r.dropped += n
 		}
 	}
 	if len(fit) > 0 {
-		r.queue.push(fit)
+		r.queue.push(fit, now)
 	}
 }
 
@@ -289,13 +301,13 @@ func (r *run) serveQueue(lane Lane, port *Port) {
 	waits := r.Target.Answers()
 	freed := time.Duration(0) // a lane that does not wait for answers is always free
 	for {
-		j, available, ok := r.queue.pop(freed)
+		j, ok := r.queue.pop(freed)
 		if !ok {
 			return
 		}
 		now := r.clock.now()
-		port.tally.begin(start{at: now, due: j.Due, orders: j.Orders, lag: max(now-max(j.Due, available), 0)})
-		lane.Send(j, now)
+		port.tally.begin(start{at: now, due: j.Due, orders: j.Orders, lag: j.lag(now)})
+		lane.Send(j.Job, now)
 		if waits {
 			freed = r.clock.now()
 		}
@@ -388,5 +400,8 @@ func (r *run) measured(span time.Duration, cut bool, cause error) Measured {
 		points = points[1:]
 	}
 	m.Generator = judge(r.LagLimit, r.queue != nil, c.lag, points, c.ours, r.before, after)
+	if n := r.flow.unsolicited.Load(); n > 0 {
+		m.note("the server answered %s times without being asked; those connections were dropped", thousands(n))
+	}
 	return m
 }

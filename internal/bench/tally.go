@@ -17,12 +17,14 @@ type sample struct {
 	Reply
 }
 
-// start is a job as a lane takes it.
+// start is a job as a lane takes it, or as the pacer drops it.
 type start struct {
 	at     time.Duration
 	due    time.Duration
 	lag    time.Duration // negative in a closed loop, which has none
 	orders int
+	// dropped says that no lane took it: it was only late, or not.
+	dropped bool
 }
 
 // tally is a lane's own notebook. The lane writes, the collector empties it

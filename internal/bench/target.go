@@ -45,6 +45,14 @@ type Reply struct {
 	Ours bool
 }
 
+// doubt is for an answer that more came behind of: which of them is the
+// order's, only a receipt tells.
+func (r *Reply) doubt() {
+	if r.Outcome != client.Acked || r.Partition < 0 {
+		r.Outcome, r.Cause, r.Partition, r.Offset = client.Unknown, causeUnsolicited, -1, -1
+	}
+}
+
 // Port is what a lane reports to.
 type Port struct {
 	clock  clock
@@ -66,6 +74,9 @@ func (p *Port) Settle(j Job, seq uint64, r Reply) {
 	p.tally.end(sample{seq: seq, due: j.Due, Reply: r})
 	p.flow.settled(r.Outcome)
 }
+
+// Unsolicited counts an answer that nobody had asked for.
+func (p *Port) Unsolicited() { p.flow.unsolicited.Add(1) }
 
 // clock counts from the run's start, on the monotonic clock.
 type clock struct{ start time.Time }

@@ -164,16 +164,19 @@ func (t Threshold) format(v float64) string {
 	case shareMetric:
 		return threeDigits(v*100) + " %"
 	case rateMetric:
-		return strconv.FormatFloat(v, 'f', 0, 64) + "/s"
+		return thousands(uint64(v+0.5)) + "/s"
 	default:
-		return strconv.FormatFloat(v, 'f', 0, 64)
+		return thousands(uint64(v))
 	}
 }
 
-// threeDigits writes 8.93, 61.2, 2003, 0.0052.
+// threeDigits writes 8.93, 61.2, 2,003, 0.0052.
 func threeDigits(v float64) string {
-	if v == 0 {
+	switch {
+	case v == 0:
 		return "0"
+	case v >= 999.5:
+		return thousands(uint64(v + 0.5))
 	}
 	decimals := 2 - int(math.Floor(math.Log10(math.Abs(v))))
 	return strconv.FormatFloat(v, 'f', min(max(decimals, 0), 6), 64)

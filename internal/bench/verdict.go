@@ -23,9 +23,11 @@ type Verdict struct {
 	ExitCode int      `json:"exit_code"`
 }
 
-// Judge sets the verdict. Call it last. failed are other things that make the
-// run a failure, such as a log that could not be read.
+// Judge sets the verdict. Call it last; again where something comes to it.
+// failed are other things that make the run a failure, such as a log that could
+// not be read.
 func (r *Result) Judge(failed ...string) {
+	r.failed = append(r.failed, failed...)
 	type cause struct {
 		code int
 		text string
@@ -36,6 +38,9 @@ func (r *Result) Judge(failed ...string) {
 	}
 	if r.Integrity != nil && r.Integrity.Breaches() > 0 {
 		add(ExitIntegrity, "integrity: %s", r.Integrity.breaches())
+	}
+	if r.Database != nil && r.Database.Breaches() > 0 {
+		add(ExitIntegrity, "integrity of the database: %s", r.Database.breaches())
 	}
 	if !r.Generator.Valid {
 		add(ExitInvalid, "%s", r.Generator.Reason)
@@ -48,7 +53,7 @@ func (r *Result) Judge(failed ...string) {
 	if r.Aborted != "" && !slices.ContainsFunc(r.Thresholds, func(t Checked) bool { return t.Text == r.Aborted && !t.OK }) {
 		add(ExitCheck, "%s was not met over %s", r.Aborted, Window)
 	}
-	for _, text := range failed {
+	for _, text := range r.failed {
 		add(ExitFailed, "%s", text)
 	}
 	if r.Orders.Acked == 0 {
@@ -96,7 +101,7 @@ func (i *Integrity) breaches() string {
 	return strings.Join(parts, ", ")
 }
 
-// missed is "p99 61.2 ms, wanted < 50ms".
+// missed is "p99 61.2 ms, wanted < 50 ms".
 func (c Checked) missed() string {
 	at := strings.IndexAny(c.Text, "<>=!")
 	if at < 0 {
@@ -110,7 +115,7 @@ func (c Checked) missed() string {
 	if value == "-" {
 		value = "is not known"
 	}
-	return fmt.Sprintf("%s %s, wanted %s %s", c.Text[:at], value, c.Text[at:end], c.Text[end:])
+	return fmt.Sprintf("%s %s, wanted %s %s", c.Text[:at], value, c.Text[at:end], spaced(c.Text[end:]))
 }
 
 // line is the last line of the summary.
@@ -151,13 +156,13 @@ func countFunc[T any](list []T, is func(T) bool) int {
 	return n
 }
 
-// clockTime is a moment of a run or its length, as a person reads it: 5m0s, 12s.
+// clockTime is a moment of a run or its length, as a person reads it: 5m0s, 12 s.
 func clockTime(d time.Duration) string {
 	switch {
 	case d >= time.Minute:
 		return d.Round(time.Second).String()
 	case d >= 10*time.Second:
-		return d.Round(100 * time.Millisecond).String()
+		return spaced(d.Round(100 * time.Millisecond).String())
 	}
-	return d.Round(time.Millisecond).String()
+	return spaced(d.Round(time.Millisecond).String())
 }

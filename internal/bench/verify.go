@@ -105,6 +105,7 @@ type VerifyOptions struct {
 	Start  time.Time
 	Settle time.Duration
 	Say    func(string) // what is waited for; nil for nobody
+	Keep   *Kept        // filled for VerifyDatabase; nil where no database is audited
 }
 
 // Verify reads the topic from its mark to its end and judges the run's orders.
@@ -123,6 +124,10 @@ func Verify(ctx context.Context, cl *kgo.Client, opts VerifyOptions) (Integrity,
 		return Integrity{}, err
 	}
 	a := newAudit(opts.Mark.Topic, opts.Run, opts.N, opts.Keys, opts.Ledger, opts.Source)
+	if opts.Keep != nil {
+		opts.Keep.reset(opts.Mark.Ends, ends)
+		a.kept = opts.Keep
+	}
 	readers, err := read(ctx, cl, opts.Mark, ends, a)
 	if err != nil {
 		return Integrity{}, err

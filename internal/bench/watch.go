@@ -29,6 +29,7 @@ type Snapshot struct {
 	Seconds    []Second // the last 60
 	Causes     []CauseCount
 	Gaps       []Gap
+	Leaders    []LeaderChange // for whoever watches them to fill in
 	Thresholds []ThresholdState
 }
 

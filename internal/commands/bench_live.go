@@ -45,6 +45,7 @@ func (l *benchLive) draw(run string, s bench.Setup, now bench.Snapshot) {
 	for _, line := range lines {
 		frame.WriteString(line + "\n")
 	}
+	l.rewind()
 	_, _ = l.screen.Write(frame.Bytes()) // a buffer
 	_ = l.screen.Flush(len(lines))       // stderr gone: nobody is left to show it to
 	l.lines = len(lines)
@@ -61,10 +62,15 @@ func (l *benchLive) Write(p []byte) (int, error) {
 // clear takes the view away.
 func (l *benchLive) clear() {
 	if l.screen != nil && l.lines > 0 {
+		l.rewind()
 		_ = l.screen.Flush(0)
 		l.lines = 0
 	}
 }
+
+// rewind goes to the line's start: a terminal echoes Ctrl-C as "^C", and what is
+// left of the cursor would stay.
+func (l *benchLive) rewind() { _, _ = io.WriteString(l.err, "\r") }
 
 // stop ends the view.
 func (l *benchLive) stop() {

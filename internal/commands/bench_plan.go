@@ -41,6 +41,7 @@ func (o *benchOptions) checkNumbers() error {
 		{o.given("concurrency") && o.concurrency < 1, "concurrency", "is not 1 or more"},
 		{o.duration < 0, "duration", "is negative"},
 		{o.warmup < 0, "warmup", "is negative"},
+		{o.hdr == "-", "hdr", "wants a file, stdout is the summary's or the JSON's"},
 		{o.verify != "log" && o.verify != "none", "verify", "is none of log, none"},
 	} {
 		if x.bad {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -173,7 +174,7 @@ func (r *benchRun) measure(ctx context.Context) (*bench.Result, *bench.Histogram
 		MaxInFlight: r.maxInFlight, Timeout: r.timeout,
 		Thresholds: r.checks, AbortOnFail: r.abort,
 		Began:   func(start time.Time) { r.began(ctx, start) },
-		Observe: func(s bench.Snapshot) { r.live.draw(r.benchOptions.source.Run, r.setup, s) },
+		Observe: r.observe,
 	})
 	r.live.stop()
 	if err != nil {
@@ -201,6 +202,14 @@ func (r *benchRun) measure(ctx context.Context) (*bench.Result, *bench.Histogram
 	r.readBack(ctx, &a)
 	result, err := bench.NewResult(a)
 	return result, m.Latency, err
+}
+
+// observe shows a run as it stands.
+func (r *benchRun) observe(s bench.Snapshot) {
+	if r.leaders != nil {
+		s.Leaders = r.leaders.Seen()
+	}
+	r.live.draw(r.benchOptions.source.Run, r.setup, s)
 }
 
 // began starts what runs along.
@@ -246,35 +255,43 @@ func (r *benchRun) readBack(ctx context.Context, a *bench.Account) {
 	}
 }
 
-// tell writes the files and the summary.
+// tell writes the files and the summary. The JSON comes after the histogram, so
+// that its verdict knows when that could not be written.
 func (r *benchRun) tell(result *bench.Result, hist *bench.Histogram, files *benchFiles) error {
-	var failed error
 	opts := bench.ReportOptions{Color: r.app.Color}
-	if files.json != nil {
-		failed = errors.Join(failed, files.write(files.json, result.WriteJSON))
-		opts.File = r.json
-	}
 	if files.hdr != nil {
-		failed = errors.Join(failed, files.write(files.hdr, func(w io.Writer) error { return bench.WriteHGRM(w, hist) }))
+		if err := files.write(files.hdr, func(w io.Writer) error { return bench.WriteHGRM(w, hist) }); err != nil {
+			result.Judge(err.Error())
+		}
+	}
+	if files.json != nil {
+		opts.File = r.json
+		if err := files.write(files.json, result.WriteJSON); err != nil {
+			result.Judge(err.Error())
+			opts.File = ""
+		}
 	}
 	out := r.app.Out
+	var err error
 	if r.json == "-" {
-		if err := result.WriteJSON(out); err != nil {
-			return err
-		}
+		err = result.WriteJSON(out)
 		out = r.app.Err
 	}
-	if failed != nil {
-		result.Judge(failed.Error())
-		opts.File = ""
-	}
-	if err := result.WriteText(out, opts); err != nil {
-		return err
+	return r.end(result, errors.Join(err, result.WriteText(out, opts)))
+}
+
+// end is the exit code, which a summary that could not be written makes no
+// better: err is why.
+func (r *benchRun) end(result *bench.Result, err error) error {
+	var gone *goneError
+	if err != nil && !errors.As(err, &gone) {
+		result.Judge(fmt.Sprintf("write the result: %v", err))
+		r.app.say("%s: %s", result.Verdict.Word, strings.Join(result.Verdict.Reasons, "; "))
 	}
 	if code := result.Verdict.ExitCode; code != 0 {
 		return &doneError{code: code}
 	}
-	return nil
+	return err
 }
 
 func (r *benchRun) close() {
@@ -311,7 +328,18 @@ func openBenchFiles(o *benchOptions) (*benchFiles, error) {
 		}
 		*x.into = file
 	}
+	if f.json != nil && f.hdr != nil && sameFile(f.json, f.hdr) {
+		f.close()
+		return nil, usageError("", "--json and --hdr name the same file %s", o.hdr)
+	}
 	return f, nil
+}
+
+// sameFile leaves devices out, which keep nothing: /dev/null takes both.
+func sameFile(a, b *os.File) bool {
+	one, err := a.Stat()
+	other, otherErr := b.Stat()
+	return err == nil && otherErr == nil && one.Mode().IsRegular() && os.SameFile(one, other)
 }
 
 func (f *benchFiles) write(file *os.File, write func(io.Writer) error) error {

@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -77,6 +80,7 @@ func TestBenchRefusesWhatDoesNotFit(t *testing.T) {
 		"-n 0":                                 "--count is not 1 or more",
 		"-d -1s":                               "--duration is negative",
 		"--timeout 0s":                         "--timeout is not above 0",
+		"--hdr -":                              "--hdr wants a file",
 		"--batch 0":                            "--batch is not between",
 		"--batch 10 --to http://localhost:1/x": "is not known to take several",
 		"--batch 10 --to kafka":                "--batch is for --to URL",
@@ -183,5 +187,89 @@ func TestTheRunIsInTheSetup(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// What a run found has to be in the exit code, whatever becomes of the summary.
+func TestTheVerdictOutranksAFullDisk(t *testing.T) {
+	lost := &bench.Integrity{Lost: 3}
+	for name, tt := range map[string]struct {
+		out       io.Writer
+		integrity *bench.Integrity
+		cut       bool
+		want      int
+	}{
+		"a breach, and a full disk":                {brokenDisk{}, lost, false, bench.ExitIntegrity},
+		"a breach, and nobody who reads":           {full{}, lost, false, bench.ExitIntegrity},
+		"all well, and a full disk":                {brokenDisk{}, nil, false, bench.ExitFailed},
+		"all well, and nobody who reads":           {full{}, nil, false, exitOK},
+		"cut short, and a full disk":               {brokenDisk{}, nil, true, bench.ExitFailed},
+		"a breach, with the summary where it goes": {io.Discard, lost, false, bench.ExitIntegrity},
+	} {
+		var talk bytes.Buffer
+		r := &benchRun{benchOptions: &benchOptions{app: &App{IO: IO{Out: tt.out, Err: &talk}}}}
+		result := &bench.Result{Orders: bench.Orders{Scheduled: 10, Acked: 10}, Generator: bench.Generator{Valid: true}, Integrity: tt.integrity, CutShort: tt.cut}
+		result.Judge()
+		err := r.tell(result, bench.NewHistogram(), &benchFiles{})
+		code := exitOK
+		if err != nil {
+			code = exitCode(t.Context(), err)
+		}
+		if code != tt.want {
+			t.Errorf("%s: exit code %d, want %d (%v)", name, code, tt.want, err)
+		}
+		if _, broken := tt.out.(brokenDisk); broken && tt.integrity != nil && !strings.Contains(talk.String(), "3 acked orders lost") {
+			t.Errorf("%s: it says %q", name, talk.String())
+		}
+	}
+}
+
+// brokenDisk takes nothing.
+type brokenDisk struct{}
+
+func (brokenDisk) Write([]byte) (int, error) { return 0, syscall.ENOSPC }
+
+// The JSON has to tell the verdict that the exit code is of.
+func TestAHistogramThatCannotBeWrittenIsInTheJSON(t *testing.T) {
+	dir := t.TempDir()
+	readOnly := filepath.Join(dir, "run.hgrm")
+	if err := os.WriteFile(readOnly, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	hdr, err := os.Open(readOnly)
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, err := os.Create(filepath.Join(dir, "run.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := &benchFiles{json: doc, hdr: hdr}
+	defer files.close()
+	r := &benchRun{benchOptions: &benchOptions{app: &App{IO: IO{Out: io.Discard, Err: io.Discard}}}}
+	result := &bench.Result{SchemaVersion: bench.SchemaVersion, Orders: bench.Orders{Scheduled: 10, Acked: 10}, Generator: bench.Generator{Valid: true}}
+	result.Judge("not verified: x")
+	_ = r.tell(result, bench.NewHistogram(), files)
+	text, err := os.Open(doc.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer text.Close()
+	told, err := bench.ReadResult(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v := told.Verdict; v.Word != "FAIL" || v.ExitCode != bench.ExitFailed || len(v.Reasons) != 2 || !strings.Contains(v.Reasons[1], "write "+readOnly) {
+		t.Errorf("got %+v", v)
+	}
+}
+
+func TestTwoResultsNeedTwoFiles(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "run")
+	if _, err := openBenchFiles(&benchOptions{json: file, hdr: file}); err == nil || exitCode(t.Context(), err) != exitUsage {
+		t.Errorf("got %v", err)
+	}
+	if _, err := os.Stat(file); err == nil {
+		t.Error("an empty file is left")
 	}
 }

@@ -1,0 +1,71 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// A generator that gets a small part of one CPU can't keep its schedule. It has
+// to say so, whatever the server's figures look like.
+func TestAStarvedBenchIsInvalid(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		w.WriteHeader(http.StatusAccepted)
+	}))
+	defer server.Close()
+	onOneCPU(t)
+	for range 8 {
+		busy := exec.CommandContext(t.Context(), "sh", "-c", "while :; do :; done")
+		if err := busy.Start(); err != nil {
+			t.Fatal(err)
+		}
+		defer func() {
+			_ = busy.Process.Kill()
+			_ = busy.Wait()
+		}()
+	}
+	file := filepath.Join(t.TempDir(), "run.json")
+	stdout, stderr, code := try(t, "localhost:1", "", "bench", "--to", server.URL+"/order", "-r", "10k", "-d", "4s", "--verify", "none", "--threshold", "p99<1us", "--json", file)
+	r := readBench(t, file)
+	last := stdout[strings.LastIndex(strings.TrimSpace(stdout), "\n")+1:]
+	// It outranks the threshold, which is missed as well.
+	if code != 5 || r.Verdict.Word != "INVALID" || r.Verdict.ExitCode != 5 || !strings.HasPrefix(last, "INVALID  generator lag p") {
+		t.Errorf("exit code %d, %+v\n%s%s", code, r.Verdict, stdout, stderr)
+	}
+	if !strings.Contains(last, " from 0:0") || !strings.Contains(last, "CPU") {
+		t.Errorf("neither the moment nor the reason: %s", last)
+	}
+}
+
+// onOneCPU pins this goroutine's thread, and so the programs that it starts, to
+// the first CPU that it may use.
+func onOneCPU(t *testing.T) {
+	t.Helper()
+	runtime.LockOSThread()
+	var all, one unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &all); err != nil {
+		t.Fatal(err)
+	}
+	for cpu := 0; one.Count() == 0; cpu++ {
+		if all.IsSet(cpu) {
+			one.Set(cpu)
+		}
+	}
+	if err := unix.SchedSetaffinity(0, &one); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = unix.SchedSetaffinity(0, &all)
+		runtime.UnlockOSThread()
+	})
+}
