@@ -163,7 +163,8 @@ func (o *benchOptions) addFlags(fs *pflag.FlagSet) {
 	fs.Var(&o.size, "size", "size of each order in bytes (default: as it comes, about 140)")
 	fs.Uint64Var(&o.seed, "seed", 0, "seed of the orders (default: one by chance, told in the summary)")
 
-	fs.StringVar(&o.verify, "verify", "log", "log: read the topic back and judge it; none")
+	fs.StringVar(&o.verify, "verify", verifyLog, "log: read the topic back and judge it; db: the database too; none")
+	addDBFlag(cmd)
 	fs.BoolVar(&o.reader, "stages", false, "read along, to tell when orders were appended and could be consumed")
 	fs.StringArrayVar(&o.thresholds, "threshold", nil, "what has to hold, such as 'p99<50ms', 'error_rate<0.1%', 'lost==0', 'rate>=4900'; repeat it for more")
 	fs.BoolVar(&o.abort, "abort-on-fail", false, "end the run when a threshold does not hold over "+bench.Window.String())

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/ordersctl/ordersctl/internal/bench"
@@ -16,6 +17,13 @@ import (
 // into most machines.
 const mostOrders = 1 << 30
 
+// What a run is held against.
+const (
+	verifyLog  = "log"
+	verifyDB   = "db" // the log, and the database
+	verifyNone = "none"
+)
+
 // complete checks what the flags say, and together.
 func (o *benchOptions) complete() error {
 	for _, check := range []func() error{o.checkNumbers, o.checkTarget, o.completePlan, o.completeSource, o.completeChecks} {
@@ -23,7 +31,7 @@ func (o *benchOptions) complete() error {
 			return err
 		}
 	}
-	o.interest = o.to == toKafka || o.verify == "log" || o.reader
+	o.interest = o.to == toKafka || o.verify != verifyNone || o.reader
 	return nil
 }
 
@@ -42,7 +50,7 @@ func (o *benchOptions) checkNumbers() error {
 		{o.duration < 0, "duration", "is negative"},
 		{o.warmup < 0, "warmup", "is negative"},
 		{o.hdr == "-", "hdr", "wants a file, stdout is the summary's or the JSON's"},
-		{o.verify != "log" && o.verify != "none", "verify", "is none of log, none"},
+		{!slices.Contains([]string{verifyLog, verifyDB, verifyNone}, o.verify), "verify", "is none of log, db, none"},
 	} {
 		if x.bad {
 			return usageError("", "--%s %s", x.flag, x.why)
@@ -178,7 +186,7 @@ func (o *benchOptions) completeChecks() error {
 		if err != nil {
 			return usageError("", "--threshold: %w", err)
 		}
-		if o.verify == "none" && bench.NeedsVerification(t.Metric) {
+		if o.verify == verifyNone && bench.NeedsVerification(t.Metric) {
 			return usageError("leave out --verify none", "--threshold %s is judged by the log", t.Text)
 		}
 		o.checks = append(o.checks, t)
@@ -192,7 +200,7 @@ func (o *benchOptions) completeChecks() error {
 // checkPlace refuses what would load more than this machine without being told
 // so.
 func (o *benchOptions) checkPlace(l *config.Loaded) error {
-	if o.given("to") || o.verify == "none" && !o.reader {
+	if o.given("to") || o.verify == verifyNone && !o.reader {
 		return nil // without --to the URL is this machine's
 	}
 	for _, b := range l.Kafka.Brokers {

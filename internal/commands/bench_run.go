@@ -13,6 +13,7 @@ import (
 
 	"github.com/ordersctl/ordersctl/internal/bench"
 	"github.com/ordersctl/ordersctl/internal/client"
+	"github.com/ordersctl/ordersctl/internal/sink"
 )
 
 // benchRun is one run from its preparation to its result.
@@ -26,6 +27,7 @@ type benchRun struct {
 	target bench.Target
 
 	kafka   *kgo.Client // nil where nobody looks into Kafka
+	db      sink.Store  // nil without --verify db
 	reading *kgo.Client // of --stages
 	mark    bench.Mark
 	start   time.Time
@@ -93,6 +95,11 @@ func (r *benchRun) prepare(ctx context.Context) error {
 			return o.hintVerifyNone(err)
 		}
 	}
+	if r.verify == verifyDB {
+		if r.db, err = r.app.openDatabase(ctx, r.loaded, true); err != nil {
+			return err
+		}
+	}
 	r.target, err = r.dialTarget(ctx)
 	return err
 }
@@ -123,7 +130,7 @@ func (r *benchRun) lookIntoKafka(ctx context.Context) error {
 	if r.kafka, err = r.shown.Dial(ctx, l); err != nil {
 		return err
 	}
-	if r.mark, err = bench.TakeMark(ctx, r.kafka, l.Topic, r.verify == "log"); err != nil {
+	if r.mark, err = bench.TakeMark(ctx, r.kafka, l.Topic, r.verify != verifyNone); err != nil {
 		return client.Explain(err, l.Kafka)
 	}
 	if r.reader {
@@ -225,7 +232,7 @@ func (r *benchRun) began(ctx context.Context, start time.Time) {
 
 // readBack holds the log against the ledger.
 func (r *benchRun) readBack(ctx context.Context, a *bench.Account) {
-	if r.verify != "log" {
+	if r.verify == verifyNone {
 		a.Unverified = "--verify none"
 		return
 	}
@@ -238,20 +245,45 @@ func (r *benchRun) readBack(ctx context.Context, a *bench.Account) {
 	if r.to == toKafka {
 		settle = max(r.timeout, time.Second)
 	}
-	sum, err := bench.Verify(ctx, r.kafka, bench.VerifyOptions{
+	opts := bench.VerifyOptions{
 		Mark: r.mark, Ledger: r.ledger, Source: r.source, Run: a.Run, N: a.Measured.EndSeq, Keys: r.setup.Keys,
 		Start: r.start, Settle: settle + r.loaded.Kafka.RequestTimeout,
 		Say: func(line string) { r.app.say("%s", line) },
-	})
+	}
+	if r.db != nil {
+		opts.Keep = new(bench.Kept)
+	}
+	sum, err := bench.Verify(ctx, r.kafka, opts)
 	switch {
 	case err == nil:
 		a.Integrity = &sum
+		if r.db != nil {
+			r.readDatabase(ctx, a, opts)
+		}
 	case ctx.Err() != nil:
 		a.Unverified = "interrupted"
 		a.Measured.CutShort = true
 	default:
 		a.Unverified = client.Explain(err, r.loaded.Kafka).Error()
 		a.Failed = append(a.Failed, "not verified: "+a.Unverified)
+	}
+}
+
+// readDatabase holds the database against the ledger, when it has caught up.
+func (r *benchRun) readDatabase(ctx context.Context, a *bench.Account, opts bench.VerifyOptions) {
+	const lull = 30 * time.Second // longer than a member that was killed keeps its partitions
+	sum, span, err := bench.VerifyDatabase(ctx, r.db, bench.DatabaseOptions{
+		VerifyOptions: opts, Group: r.loaded.Process.Group, Warmup: r.plan.Warmup, Lull: lull,
+	})
+	switch {
+	case err == nil:
+		a.Database, a.Committed = &sum, &span
+	case ctx.Err() != nil:
+		a.NoDatabase = "interrupted"
+		a.Measured.CutShort = true
+	default:
+		a.NoDatabase = err.Error()
+		a.Failed = append(a.Failed, "the database is not verified: "+a.NoDatabase)
 	}
 }
 
@@ -298,6 +330,9 @@ func (r *benchRun) close() {
 	r.live.stop()
 	if r.target != nil {
 		_ = r.target.Close() // what it reports was reported when the run ended
+	}
+	if r.db != nil {
+		_ = r.db.Close() // it was only read
 	}
 	for _, cl := range []*kgo.Client{r.reading, r.kafka} {
 		if cl != nil {

@@ -95,7 +95,7 @@ func TestBenchRefusesWhatDoesNotFit(t *testing.T) {
 		"--statuses pending=x":                 "no share of a status",
 		"--arrivals poisson -c 4":              "--arrivals is for a rate",
 		"--arrivals never":                     "is none of constant, poisson",
-		"--verify db":                          "--verify is none of log, none",
+		"--verify it":                          "--verify is none of log, db, none",
 		"--threshold p99":                      "compares nothing",
 		"--threshold lost==0 --verify none":    "is judged by the log",
 		"--abort-on-fail":                      "has nothing to fail",

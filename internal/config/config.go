@@ -54,6 +54,7 @@ func Default() Config {
 		Process:  process.DefaultConfig(),
 		DB:       sink.DefaultConfig(),
 		Admin:    telemetry.DefaultAdminConfig(),
+		Status:   lag.DefaultConfig(),
 		Dev:      dev.DefaultConfig(),
 		Log:      telemetry.DefaultLogConfig(),
 	}
