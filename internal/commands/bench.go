@@ -126,6 +126,7 @@ func newBenchRun(app *App, runF func(context.Context, *benchOptions) error) *cob
 	}
 	opts.addFlags(cmd.Flags())
 	addTopicFlag(cmd)
+	addDBFlag(cmd)
 	return cmd
 }
 
@@ -164,7 +165,6 @@ func (o *benchOptions) addFlags(fs *pflag.FlagSet) {
 	fs.Uint64Var(&o.seed, "seed", 0, "seed of the orders (default: one by chance, told in the summary)")
 
 	fs.StringVar(&o.verify, "verify", verifyLog, "log: read the topic back and judge it; db: the database too; none")
-	addDBFlag(cmd)
 	fs.BoolVar(&o.reader, "stages", false, "read along, to tell when orders were appended and could be consumed")
 	fs.StringArrayVar(&o.thresholds, "threshold", nil, "what has to hold, such as 'p99<50ms', 'error_rate<0.1%', 'lost==0', 'rate>=4900'; repeat it for more")
 	fs.BoolVar(&o.abort, "abort-on-fail", false, "end the run when a threshold does not hold over "+bench.Window.String())
