@@ -69,7 +69,7 @@ func VerifyDatabase(ctx context.Context, db sink.Store, opts DatabaseOptions) (I
 	if err := opts.caughtUp(ctx, db, opts.Keep); err != nil {
 		return Integrity{}, Span{}, err
 	}
-	settled := time.Since(began)
+	settled := time.Since(began).Truncate(10 * time.Millisecond)
 	ahead, give, err := db.Clock(ctx)
 	if err != nil {
 		return Integrity{}, Span{}, err

@@ -74,8 +74,9 @@ without a rate has N orders under way and sends the next when one is answered.
 
 Every order is booked as acked, not_written or unknown. After the run the topic is
 read back (--verify log) and every order is held against it: lost, duplicated,
-reordered, corrupted, or found though the client was told "not written". The topic and
-the brokers are those of the configuration and have to be the server's.
+reordered, corrupted, or found though the client was told "not written". --verify db
+then waits for process and holds the database (--db) against them as well. The topic
+and the brokers are those of the configuration and have to be the server's.
 
 Without --to it loads ` + benchDefaultURL + ` only, at 1,000/s for 30 s. In a
 protected context it asks for the topic's name. Orders bear the run in their ids: they
@@ -88,7 +89,7 @@ docs/bench.md tells how to measure honestly, and every field of --json.`
 const benchExample = `  ordersctl bench
   ordersctl bench -r 5k -d 5m --warmup 15s --threshold 'p99<50ms' --threshold 'lost==0'
   ordersctl bench --to https://edge.stage/order --stage 30s@1k --stage 1m@1k..10k --json run.json
-  ordersctl bench --to kafka --rate max -n 1000000
+  ordersctl bench --to kafka --rate max -n 1000000 --verify db
   ordersctl bench -c 64 -d 10s --verify none`
 
 func newBench(app *App, runF func(context.Context, *benchOptions) error) *cobra.Command {
