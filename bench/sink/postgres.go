@@ -50,6 +50,7 @@ func (p *postgres) ways() []way {
 		{"store", p.prepare, p.writeStore},
 		{"copy", p.prepare, p.writeCopy},
 		{"row", p.prepare, p.writeRows},
+		{"poison", p.prepare, p.writePoison},
 	}
 }
 
@@ -79,6 +80,17 @@ func (p *postgres) writeStore(ctx context.Context) (int, error) {
 		}
 		return nil
 	})
+}
+
+// writePoison is writeStore with a record in each batch that is refused.
+func (p *postgres) writePoison(ctx context.Context) (int, error) {
+	for _, list := range p.batches {
+		for _, b := range list {
+			b.Entries[size/2].Refusal = &sink.Refusal{Class: sink.RefusedDecode, Reason: "not JSON"}
+			b.Bury = func(context.Context, []int) error { return nil }
+		}
+	}
+	return p.writeStore(ctx)
 }
 
 // writeCopy has all values in the types of the library that it encodes fastest.

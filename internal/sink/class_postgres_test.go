@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -35,7 +36,7 @@ func TestClassOfPostgres(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			cfg := k.fresh(t)
-			database := string(cfg.URL[strings.LastIndex(string(cfg.URL), "/")+1 : strings.Index(string(cfg.URL), "?")])
+			database := databaseOf(cfg)
 			s := open(t, cfg)
 			b := batchOf(t, s, 0, entry(0, "a", "e0", 1))
 			exec(t, database, `DO $$ BEGIN CREATE ROLE clerk LOGIN PASSWORD 'c'; EXCEPTION WHEN duplicate_object THEN END $$`,
@@ -125,6 +126,47 @@ func TestPasswordFile(t *testing.T) {
 	cfg := DefaultConfig()
 	cfg.URL, cfg.PasswordFile = URL(server.URLOf(pgserver.User, "", "postgres")), file
 	open(t, cfg)
+}
+
+// TestRights writes as a user with no more than the rights that docs/database.md
+// grants.
+func TestRights(t *testing.T) {
+	k := postgresKit()
+	cfg := k.fresh(t)
+	text, err := os.ReadFile("../../docs/database.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	grants := regexp.MustCompile(`(?m)^GRANT .*;$`).FindAllString(string(text), -1)
+	if len(grants) != 4 {
+		t.Fatalf("docs/database.md has %d grants, want 4", len(grants))
+	}
+	database := databaseOf(cfg)
+	exec(t, database, `DO $$ BEGIN CREATE ROLE orders_process LOGIN PASSWORD 'p'; EXCEPTION WHEN duplicate_object THEN END $$`)
+	exec(t, database, grants...)
+	cfg.URL = URL(server.URLOf("orders_process", "p", database))
+	s := open(t, cfg)
+	if have, want, err := Schema(t.Context(), cfg); err != nil || have != want {
+		t.Errorf("schema %d of %d, %v", have, want, err)
+	}
+	mustWrite(t, s, batchOf(t, s, 0, entry(0, "a", "e0", 1)))
+	mustWrite(t, s, batchOf(t, s, 1, entry(1, "a", "e1", 1), refused(2)))
+	c := Claim{Group: "g", Topic: "orders", TopicID: testID(1)}
+	if err := s.Skip(t.Context(), c, 0, 3, 4); err != nil {
+		t.Error(err)
+	}
+	if err := s.Seek(t.Context(), c, map[int32]int64{0: 2}); err != nil {
+		t.Error(err)
+	}
+	mustWrite(t, s, batchOf(t, s, 2, entry(2, "b", "e2", 1))) // it passes now
+	if n, err := s.Retain(t.Context(), []Place{{testID(1), 0, 9}}, time.Now().Add(time.Hour)); err != nil || n != 4 {
+		t.Errorf("deleted %d, %v", n, err)
+	}
+}
+
+func databaseOf(cfg Config) string {
+	text := string(cfg.URL)
+	return text[strings.LastIndex(text, "/")+1 : strings.Index(text, "?")]
 }
 
 // TestServerGone stops the server under an open store, and starts it again.
