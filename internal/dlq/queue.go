@@ -18,7 +18,7 @@ import (
 
 const (
 	// parallel partitions are read at a time: two keep a client busy, more cover
-	// for slow brokers, and each holds an answer unpacked, some 10 MB.
+	// for slow brokers, and each holds an answer unpacked.
 	parallel = 4
 	// A letter may stand in the topic again, in another partition where it has no
 	// key, after a crash of the process that wrote it. It starts again within
