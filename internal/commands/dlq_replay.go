@@ -192,6 +192,9 @@ func printReplay(w io.Writer, from, to string, r *dlq.ReplayResult, executed boo
 func (o *dlqReplayOptions) verdict(r *dlq.ReplayResult) error {
 	app := o.app
 	left := r.Left()
+	if o.input != "" {
+		left -= r.Count(dlq.Stale) // a line of many; who names one letter wants to know
+	}
 	if !o.execute {
 		if r.Interrupted {
 			return context.Canceled
