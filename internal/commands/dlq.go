@@ -168,6 +168,21 @@ func (t *teller) tell(line string) {
 	}
 }
 
+// waiting tells whoever presses Ctrl-C why it does not end at once. The function
+// that it gives ends that, before anything else is said.
+func (t *teller) waiting(ctx context.Context) (stop func()) {
+	said := make(chan struct{})
+	cancel := context.AfterFunc(ctx, func() {
+		defer close(said)
+		t.tell("ending: waiting for the answers to what was handed over; a second Ctrl-C does not wait")
+	})
+	return func() {
+		if !cancel() {
+			<-said
+		}
+	}
+}
+
 // end says how many lines were kept back.
 func (t *teller) end() {
 	t.mu.Lock()

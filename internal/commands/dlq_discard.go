@@ -73,7 +73,9 @@ func runDLQDiscard(ctx context.Context, opts *dlqDiscardOptions) error {
 			return err
 		}
 		talk := &teller{app: app}
+		stop := talk.waiting(ctx)
 		r, err := dlq.Discard(ctx, l.client, l.queue, x, patience(l.config.Kafka), talk.tell)
+		stop()
 		talk.end()
 		if err != nil {
 			return err

@@ -106,17 +106,22 @@ func (o *dlqReplayOptions) replay(ctx context.Context, l *letters, x *dlq.Index)
 	if rows == nil && x.Count(dlq.Open) > 0 {
 		app.say("which letters are stale is not known: %s", why)
 	}
+	stop := talk.waiting(ctx)
 	result, err := dlq.NewReplayer(l.client, l.queue, dlq.ReplayOptions{
 		Topic: l.config.Topic, Rules: l.config.Order, Rows: rows,
 		IncludeStale: o.includeStale, IncludeInvalid: o.includeInvalid,
 		Closed: len(o.sel.letters) > 0, Edits: l.filter.Edits,
 		Execute: o.execute, Rate: o.rate, Patience: patience(l.config.Kafka), Tell: talk.tell,
 	}).Run(ctx, x)
+	stop()
 	talk.end()
 	if printErr := printReplay(app.Out, x.Topic, l.config.Topic, result, o.execute); err == nil {
 		err = printErr
 	}
 	if err != nil {
+		if o.execute {
+			app.say("%s", describeSent(result))
+		}
 		return err
 	}
 	return o.verdict(result)
@@ -192,6 +197,9 @@ func printReplay(w io.Writer, from, to string, r *dlq.ReplayResult, executed boo
 func (o *dlqReplayOptions) verdict(r *dlq.ReplayResult) error {
 	app := o.app
 	left := r.Left()
+	if o.input != "" {
+		left -= r.Count(dlq.Stale) // a line of many; who names one letter wants to know
+	}
 	if !o.execute {
 		if r.Interrupted {
 			return context.Canceled

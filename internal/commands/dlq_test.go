@@ -151,6 +151,14 @@ func TestDatabaseTellsWhichLettersAreStale(t *testing.T) {
 	if code, out, talk = k.run("replay", "--db", db, "--execute", "0@1"); code != exitFailed {
 		t.Errorf("exit %d\n%s%s", code, out, talk)
 	}
+	// In a file of many it is said, and no fault.
+	file := filepath.Join(t.TempDir(), "letters.ndjson")
+	if code, out, talk = k.run("export", "--output-file", file); code != 0 {
+		t.Errorf("exit %d\n%s%s", code, out, talk)
+	}
+	if code, out, talk = k.run("replay", "--db", db, "--execute", "--input", file); code != 0 || !strings.Contains(out, "1  stale") {
+		t.Errorf("exit %d\n%s%s", code, out, talk)
+	}
 	if code, out, talk = k.run("replay", "--db", db, "--execute", "--include-stale"); code != 0 || !strings.Contains(talk, "replayed 1 letter\n") {
 		t.Errorf("exit %d\n%s%s", code, out, talk)
 	}

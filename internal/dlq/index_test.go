@@ -58,3 +58,20 @@ func BenchmarkIndex(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(records)), "ns/letter")
 }
+
+func TestMarkThatIsReadBeforeItsLetter(t *testing.T) {
+	// Partitions are read side by side, and a letter may be written again later.
+	x, dec := newIndex("orders.dlq"), order.NewDecoder(order.Rules{})
+	for n, state := range map[int]State{1: Replayed, 2: Discarded} {
+		l, _ := Parse(letterNumber(n))
+		_, m := Parse(l.Mark(state, ""))
+		x.mark(m)
+	}
+	for n := range 4 {
+		l, _ := Parse(letterNumber(n))
+		x.letter(l, &Filter{}, dec)
+	}
+	if x.Count(Open) != 2 || x.Count(Replayed) != 1 || x.Count(Discarded) != 1 {
+		t.Errorf("%d open, %d replayed, %d discarded", x.Count(Open), x.Count(Replayed), x.Count(Discarded))
+	}
+}
