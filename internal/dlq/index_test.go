@@ -21,7 +21,7 @@ func letterNumber(n int) *kgo.Record {
 }
 
 func TestIndexIsSmall(t *testing.T) {
-	const letters = 200_000
+	const letters = 50_000
 	heap := func() int64 {
 		runtime.GC()
 		var m runtime.MemStats
