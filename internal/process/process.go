@@ -105,6 +105,7 @@ func New(ctx context.Context, opts Options) (*Worker, error) {
 		tripped:    map[int32]string{},
 		ready:      make(chan struct{}),
 		told:       map[string]time.Time{},
+		calls:      calls{hungry: make(chan struct{}, 1)},
 	}
 	var err error
 	if w.admin, err = client.Dial(ctx, opts.Kafka, opts.Log); err != nil {
@@ -281,6 +282,7 @@ func (w *Worker) poll(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	w.calls.poll(cancel)
+	w.digest(ctx)
 	fetches := w.kafka.PollRecords(ctx, maxPoll)
 	defer w.kafka.AllowRebalance()
 	fetches.EachError(func(_ string, number int32, err error) { w.fetchError(number, err) })
@@ -291,6 +293,28 @@ func (w *Worker) poll(ctx context.Context) {
 		}
 	})
 	w.calls.run()
+}
+
+// digest waits a while where all that could take more has enough.
+func (w *Worker) digest(ctx context.Context) {
+	anyStuffed := false
+	for _, p := range w.all() {
+		hungry, stuffed := p.appetite()
+		if hungry {
+			return
+		}
+		anyStuffed = anyStuffed || stuffed
+	}
+	if !anyStuffed {
+		return
+	}
+	timer := time.NewTimer(time.Second)
+	defer timer.Stop()
+	select {
+	case <-w.calls.hungry:
+	case <-timer.C: // errors are polled too
+	case <-ctx.Done():
+	}
 }
 
 func (w *Worker) ours(number int32) *partition {
@@ -357,6 +381,15 @@ type calls struct {
 	mu   sync.Mutex
 	list []func()           // guarded by mu
 	wake context.CancelFunc // guarded by mu: ends the poll
+
+	hungry chan struct{} // a partition would take more
+}
+
+func (c *calls) hunger() {
+	select {
+	case c.hungry <- struct{}{}:
+	default:
+	}
 }
 
 func (c *calls) add(f func()) {

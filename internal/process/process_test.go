@@ -663,7 +663,7 @@ func TestWhatWaitsIsBounded(t *testing.T) {
 	w = k.start(f, func(o *Options) { o.BatchRecords, o.BatchWait = 100, 0 })
 	close(began)
 	until(t, "all is applied", func() bool { return f.at(0) == 20_000 })
-	if most > maxPoll+400 {
+	if most > maxPoll+farAhead*400 {
 		t.Errorf("%d records waited", most)
 	}
 	k.agrees(w.Worker, f)
