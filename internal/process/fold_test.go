@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"sync"
+	"time"
 
 	"github.com/ordersctl/ordersctl/internal/order"
 	"github.com/ordersctl/ordersctl/internal/sink"
@@ -26,8 +27,9 @@ type fold struct {
 	back    int // guarded by mu: how often next went back
 	twice   int // guarded by mu: places that were booked before
 
-	hook  func(ctx context.Context, b *sink.Batch) error
-	after func(b *sink.Batch) error
+	floors []sink.Place // guarded by mu: as Retain was told
+	hook   func(ctx context.Context, b *sink.Batch) error
+	after  func(b *sink.Batch) error
 }
 
 type event struct {
@@ -80,6 +82,13 @@ func (f *fold) Skip(_ context.Context, c sink.Claim, partition int32, from, to i
 	f.places[sink.Place{TopicID: c.TopicID, Partition: partition, Offset: from}] = booking{Outcome: "skipped", Gap: to}
 	f.next[partition] = to + 1
 	return nil
+}
+
+func (f *fold) Retain(_ context.Context, floors []sink.Place, _ time.Time) (int64, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.floors = floors
+	return 0, nil
 }
 
 // Write books on a copy of what it changes, so that an error of Bury leaves
