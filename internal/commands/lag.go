@@ -44,7 +44,7 @@ place on a terminal, elsewhere a block each time (-o json: a line).`,
   ordersctl lag --watch
   ordersctl lag --admin process-1:9180,process-2:9180 -o wide
   ordersctl lag other-group --no-rate -o json`,
-		Args: atMost(1, "one group"),
+		Args: atMostOne("one group"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.cmd = cmd
 			if len(args) > 0 {

@@ -38,7 +38,7 @@ The rate comes from two looks at the offsets, --interval apart.`,
 		Example: `  ordersctl topic describe
   ordersctl topic describe orders --no-rate
   ordersctl topic describe orders -o json --interval 10s`,
-		Args: atMost(1, "one topic"),
+		Args: atMostOne("one topic"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.cmd = cmd
 			if len(args) > 0 {
