@@ -12,6 +12,7 @@ import (
 
 	"github.com/ordersctl/ordersctl/internal/config"
 	"github.com/ordersctl/ordersctl/internal/lag"
+	"github.com/ordersctl/ordersctl/internal/topic"
 )
 
 type lagOptions struct {
@@ -246,11 +247,29 @@ func members(g lag.Group) string {
 func offsetsBy(r *lag.Report) string {
 	switch r.By {
 	case lag.ByDatabase:
-		return fmt.Sprintf("by the database's offsets (%s)", r.Agreement)
+		return fmt.Sprintf("by the database's offsets (%s)", agreement(r.Agreement))
 	case lag.ByKafka:
 		return "by Kafka's offsets"
 	}
 	return "no offsets: the group has committed nothing here"
+}
+
+// agreement is "Kafka's agree", or how they don't.
+func agreement(a *topic.Agreement) string {
+	var parts []string
+	if a.Ahead > 0 {
+		parts = append(parts, thousands(a.Ahead)+" ahead")
+	}
+	if a.Behind > 0 {
+		parts = append(parts, thousands(a.Behind)+" behind")
+	}
+	switch {
+	case len(parts) > 0:
+		return "Kafka's are " + strings.Join(parts, " and ")
+	case a.Missing > 0:
+		return "Kafka has none"
+	}
+	return "Kafka's agree"
 }
 
 func overInterval(seconds float64) string {

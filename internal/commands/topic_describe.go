@@ -125,7 +125,7 @@ func printDescription(w io.Writer, d *topic.Description, group string, wide bool
 	text := "LAG: group " + group + " has committed nothing here"
 	switch {
 	case d.Agreement != nil:
-		text = fmt.Sprintf("LAG is group %s, by the database's offsets (%s)", d.LagGroup, d.Agreement)
+		text = fmt.Sprintf("LAG is group %s, by the database's offsets (%s)", d.LagGroup, agreement(d.Agreement))
 	case d.LagGroup != "":
 		text = "LAG is group " + d.LagGroup + ", by Kafka's offsets"
 	}
