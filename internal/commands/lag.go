@@ -123,6 +123,7 @@ type lagRun struct {
 	look    lag.Options
 	before  *lag.Look
 	told    map[string]bool // notes that were said
+	trouble string          // why there is no table at the moment
 }
 
 func (r *lagRun) once(ctx context.Context) error {
@@ -166,10 +167,9 @@ func (r *lagRun) watch(ctx context.Context) error {
 			return err
 		case err != nil:
 			r.before = nil
-			r.opts.app.say("error: %s", explainTopic(err, r.cluster.config))
-			return nil
+			return r.showTrouble(screen, explainTopic(err, r.cluster.config).Error())
 		}
-		began = true
+		began, r.trouble = true, ""
 		var frame bytes.Buffer
 		if r.opts.output == "json" {
 			line, err := jsonLine(report)
@@ -183,6 +183,20 @@ func (r *lagRun) watch(ctx context.Context) error {
 		}
 		return screen.show(frame.Bytes())
 	})
+}
+
+// showTrouble has a block without a table; a stream of JSON has no place for it,
+// and it is said once.
+func (r *lagRun) showTrouble(s *screen, trouble string) error {
+	if r.opts.output != "json" {
+		at := r.opts.app.now().Format("2006-01-02 15:04:05Z")
+		return s.show(fmt.Appendf(nil, "lag of group %s in %s   not known   %s\n\n! %s\n", printable(r.look.Group), r.look.Topic, at, printable(trouble)))
+	}
+	if trouble != r.trouble {
+		r.opts.app.say("error: %s", trouble)
+	}
+	r.trouble = trouble
+	return nil
 }
 
 // report takes a look and compares it with the one before.

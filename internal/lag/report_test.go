@@ -115,10 +115,7 @@ func TestMembersHaveTheirPartitions(t *testing.T) {
 // A cluster in which no group has been yet has no coordinator at first.
 func TestTheFirstQuestionIsAskedAgain(t *testing.T) {
 	k := newKafka(t, 1)
-	fault := k.cluster.Fault(
-		kfake.Fault{Keys: []kmsg.Key{kmsg.DescribeGroups}, Err: kerr.CoordinatorNotAvailable, Count: 2},
-		kfake.Fault{Keys: []kmsg.Key{kmsg.OffsetFetch}, Err: kerr.CoordinatorNotAvailable, Count: 2},
-	)
+	fault := k.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.FindCoordinator}, Err: kerr.CoordinatorNotAvailable, Count: 8})
 	defer fault.Remove()
 	if _, err := lag.Take(t.Context(), k.adm, lag.Options{Group: "g", Topic: "orders"}); err != nil {
 		t.Error(err)
