@@ -37,7 +37,7 @@ func (l *lite) prepare(ctx context.Context) error {
 	if _, _, err := sink.Migrate(ctx, l.cfg, slog.New(slog.DiscardHandler)); err != nil {
 		return err
 	}
-	l.batches = newSource(uint64(l.runs)).batches(0, l.opts.batches) //nolint:gosec // a few
+	l.batches = newSource(uint64(l.runs)).batches(0, l.opts.batches)
 	return nil
 }
 
@@ -64,7 +64,7 @@ const multi = 100
 
 // writeMulti is one connection with what the store sets too.
 func (l *lite) writeMulti(ctx context.Context) (n int, err error) {
-	db, err := sql.Open("sqlite", "file:"+l.file+"?_txlock=immediate&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=temp_store(MEMORY)&_pragma=cache_size(-65536)")
+	db, err := sql.Open("sqlite", "file:"+l.file+"?_txlock=immediate&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=temp_store(MEMORY)&_pragma=cache_size(-65536)&_pragma=wal_autocheckpoint(4000)")
 	if err != nil {
 		return 0, err
 	}
@@ -83,14 +83,14 @@ func (l *lite) writeMulti(ctx context.Context) (n int, err error) {
 		return 0, err
 	}
 	for _, b := range l.batches {
-		tx, err := conn.BeginTx(ctx, nil)
-		if err != nil {
+		// Not by BeginTx: its statements would be prepared anew each time.
+		if _, err := conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
 			return n, err
 		}
-		if err := writeBatch(ctx, tx.StmtContext(ctx, events), tx.StmtContext(ctx, orders), b); err != nil {
-			return n, errors.Join(err, tx.Rollback())
+		if err := writeBatch(ctx, events, orders, b); err != nil {
+			return n, err
 		}
-		if err := tx.Commit(); err != nil {
+		if _, err := conn.ExecContext(ctx, "COMMIT"); err != nil {
 			return n, err
 		}
 		n += len(b.Entries)
