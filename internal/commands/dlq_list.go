@@ -82,7 +82,7 @@ func runDLQList(ctx context.Context, opts *dlqListOptions) error {
 			return printJSON(app.Out, rows.list)
 		}
 		v := &dlqList{index: x, rows: rows, all: opts.all, wide: opts.output == "wide", now: app.now(), topic: l.config.Topic}
-		if v.share, err = l.queue.Share(ctx, x, l.config.Topic); err != nil {
+		if v.share, err = l.queue.Share(ctx, x, l.config.Topic, l.filter); err != nil {
 			v.share = nil // the topic of the letters is not ours to miss
 		}
 		if x.Len() > 0 || x.Foreign > 0 {
@@ -302,10 +302,10 @@ func (v *dlqList) printNewest(w io.Writer) error {
 		head = append(head, "CLASS", "VIA", "GROUP", "TOPIC-ID")
 	}
 	t := newTable(head...)
-	known := false
+	newer := false
 	for i := range v.rows.list {
 		r := &v.rows.list[i]
-		known = known || r.Newer != nil
+		newer = newer || r.Newer != nil && *r.Newer
 		cells := []string{
 			dayTime(r.FailedAt, v.now), r.short, r.Origin, v.text(dashed(r.OrderID), 36), v.text(r.Reason, 26),
 			orUnknown(r.Attempts), fmt.Sprint(r.Replays), yesNo(r.Newer),
@@ -324,10 +324,10 @@ func (v *dlqList) printNewest(w io.Writer) error {
 	if err := t.print(w); err != nil {
 		return err
 	}
-	return v.printFoot(w, known)
+	return v.printFoot(w, newer)
 }
 
-func (v *dlqList) printFoot(w io.Writer, newerKnown bool) error {
+func (v *dlqList) printFoot(w io.Writer, newer bool) error {
 	total := v.index.Count(dlq.Open)
 	if v.all {
 		total = v.index.Len()
@@ -336,7 +336,7 @@ func (v *dlqList) printFoot(w io.Writer, newerKnown bool) error {
 	if more := total - len(v.rows.list); more > 0 {
 		foot = append(foot, thousands(int64(more))+" more (--limit 0)")
 	}
-	if newerKnown {
+	if newer {
 		foot = append(foot, "NEWER yes: a later event of this order is applied, a replay is stale")
 	}
 	if len(foot) == 0 {

@@ -119,7 +119,7 @@ func (o *dlqReplayOptions) replay(ctx context.Context, l *letters, x *dlq.Index)
 	if err != nil {
 		return err
 	}
-	return o.verdict(result, x)
+	return o.verdict(result)
 }
 
 // readEdits opens the file of --input.
@@ -189,9 +189,12 @@ func printReplay(w io.Writer, from, to string, r *dlq.ReplayResult, executed boo
 }
 
 // verdict says how it ended, in its last line.
-func (o *dlqReplayOptions) verdict(r *dlq.ReplayResult, x *dlq.Index) error {
+func (o *dlqReplayOptions) verdict(r *dlq.ReplayResult) error {
 	app := o.app
 	left := r.Left()
+	if o.input != "" {
+		left -= r.Count(dlq.Stale) // a line of many; who names one letter wants to know
+	}
 	if !o.execute {
 		if r.Interrupted {
 			return context.Canceled

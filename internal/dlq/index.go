@@ -10,8 +10,8 @@ import (
 	"github.com/ordersctl/ordersctl/internal/sink"
 )
 
-// Index is what is kept of the letters that a [Filter] means: about 130 bytes
-// and the order's id for each, so a million letters are some 150 MB.
+// Index is what is kept of the letters that a [Filter] means: about 150 bytes
+// for each, so a million letters are 150 MB.
 type Index struct {
 	Topic    string
 	Foreign  int // records of the topic that are neither letters nor marks

@@ -18,7 +18,7 @@ import (
 
 const (
 	// parallel partitions are read at a time: two keep a client busy, more cover
-	// for slow brokers, and each holds an answer unpacked, some 10 MB.
+	// for slow brokers, and each holds an answer unpacked.
 	parallel = 4
 	// A letter may stand in the topic again, in another partition where it has no
 	// key, after a crash of the process that wrote it. It starts again within
@@ -114,7 +114,7 @@ func (q *Queue) Scan(ctx context.Context, f Filter) (*Index, error) {
 
 func parseAll(records []*kgo.Record) (letters []*Letter, marks []*Mark, foreign int) {
 	for _, r := range records {
-		switch l, m := Parse(r); {
+		switch l, m := parse(r); {
 		case l != nil:
 			letters = append(letters, l)
 		case m != nil:
@@ -261,27 +261,30 @@ func (rd *reading) at(ctx context.Context, offset int64) (*kgo.Record, error) {
 // Share is how many of a topic's records came to be letters.
 type Share struct {
 	Letters int
-	Records int64 // between the first and the last of them
+	Records int64 // written in the same time
 }
 
-// Share counts by the letters that tell when their records were written. It is
-// nil where none does, or where the topic is another one now.
-func (q *Queue) Share(ctx context.Context, x *Index, name string) (*Share, error) {
+// Share counts from the filter's beginning to its end, by when the letters'
+// records were written; without them from the first of these to the last. It is
+// nil where no letter tells, or where the topic is another one now.
+func (q *Queue) Share(ctx context.Context, x *Index, name string, f Filter) (*Share, error) {
 	id, _, err := topic.Exists(ctx, q.adm, name)
 	if err != nil {
 		return nil, err
 	}
 	s := &Share{}
-	var first, last int64
+	first, last := f.From.UnixMilli(), f.To.UnixMilli()-1
 	for i := range x.entries {
 		e := &x.entries[i]
 		if e.originTime == 0 || e.kind.TopicID != topic.FormatID(id) || e.kind.Topic != name {
 			continue
 		}
-		if s.Letters == 0 || e.originTime < first {
+		if s.Letters == 0 && f.From.IsZero() || e.originTime < first {
 			first = e.originTime
 		}
-		last = max(last, e.originTime)
+		if s.Letters == 0 && f.To.IsZero() || e.originTime > last {
+			last = e.originTime
+		}
 		s.Letters++
 	}
 	if s.Letters == 0 {
@@ -291,7 +294,12 @@ func (q *Queue) Share(ctx context.Context, x *Index, name string) (*Share, error
 	if err != nil {
 		return nil, err
 	}
-	to, err := q.after(ctx, name, time.UnixMilli(last+1))
+	var to map[int32]int64
+	if f.To.IsZero() && !f.From.IsZero() {
+		to, err = list(ctx, name, q.adm.ListCommittedOffsets) // until now
+	} else {
+		to, err = q.after(ctx, name, time.UnixMilli(last+1))
+	}
 	for id := range to {
 		s.Records += max(0, to[id]-from[id])
 	}

@@ -166,10 +166,19 @@ func TestShareCountsTheRecordsBetweenTheFirstAndTheLast(t *testing.T) {
 			k.produce(k.bury(r, "database", "x"))
 		}
 	}
-	q, x := k.scan(Filter{})
-	s, err := q.Share(t.Context(), x, "orders")
-	if err != nil || s == nil || s.Letters != 2 || s.Records != 20 {
-		t.Errorf("%+v, %v", s, err)
+	for _, test := range []struct {
+		name string
+		f    Filter
+		want Share
+	}{
+		{"from the first letter's record to the last one's", Filter{}, Share{2, 20}},
+		{"from a time until now", Filter{From: at("2026-11-22T02:00:05Z")}, Share{2, 35}},
+		{"between two times", Filter{From: at("2026-11-22T02:00:05Z"), To: at("2026-11-22T02:00:35Z")}, Share{2, 30}},
+	} {
+		q, x := k.scan(Filter{})
+		if s, err := q.Share(t.Context(), x, "orders", test.f); err != nil || s == nil || *s != test.want {
+			t.Errorf("%s: %+v, %v", test.name, s, err)
+		}
 	}
 }
 

@@ -222,7 +222,6 @@ func TestReplayThatIsInterruptedGoesOnLater(t *testing.T) {
 	}
 }
 
-
 func TestReplayOfWhatIsNotAcknowledgedIsNotMarked(t *testing.T) {
 	k := startKafka(t)
 	k.produce(
