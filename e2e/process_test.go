@@ -192,10 +192,10 @@ func booked(t *testing.T, store sink.Store, topicID string, ids []string, partit
 			} else {
 				outcomes++
 			}
-			if was, twice := b.Places[k.Place.String()]; twice {
+			if was, twice := b.Places[k.String()]; twice {
 				t.Errorf("%s is booked as %s and as %s", k.Place, was, what)
 			}
-			b.Places[k.Place.String()] = what
+			b.Places[k.String()] = what
 			return nil
 		})
 		if err != nil {

@@ -35,8 +35,8 @@ type Config struct {
 	Order     order.Rules           `mapstructure:"order"`
 	Serve     ingest.Config         `mapstructure:"serve"`
 	Process   process.Config        `mapstructure:"process"`
-	DB        sink.Config           `mapstructure:"db"`
 	Send      send.Config           `mapstructure:"send"`
+	DB        sink.Config           `mapstructure:"db"`
 	Admin     telemetry.AdminConfig `mapstructure:"admin"`
 	Status    lag.Config            `mapstructure:"status"`
 	Dev       dev.Config            `mapstructure:"dev"`
@@ -72,7 +72,7 @@ func (c Config) Validate() error {
 	if c.Topic == c.DLQTopic {
 		errs = append(errs, fmt.Errorf("topic and dlq-topic are both %q", c.Topic))
 	}
-	err := errors.Join(append(errs, c.Kafka.Validate(), c.NewTopic.Validate(), c.Order.Validate(), c.Serve.Validate(), c.Process.Validate(), c.DB.Validate(), c.Send.Validate(), c.Admin.Validate(), c.Status.Validate(), c.Dev.Validate(), c.Log.Validate())...)
+	err := errors.Join(append(errs, c.Kafka.Validate(), c.NewTopic.Validate(), c.Order.Validate(), c.Serve.Validate(), c.Process.Validate(), c.Send.Validate(), c.DB.Validate(), c.Admin.Validate(), c.Status.Validate(), c.Dev.Validate(), c.Log.Validate())...)
 	if err == nil {
 		return nil
 	}

@@ -123,7 +123,7 @@ func placeDB(opts *Options, dir string) (forget func(), err error) {
 			}
 		}
 	}
-	opts.DB.URL = sink.URL(filepath.Join(dir, DBFile))
+	opts.DB.URL = sink.URL("sqlite:" + filepath.Join(dir, DBFile))
 	return forget, nil
 }
 

@@ -77,6 +77,7 @@ func (p *partition) start(next, end int64) {
 		return
 	}
 	p.started, p.next, p.expect, p.end = true, next, next, end
+	p.w.calls.hunger()
 	p.w.ended.Go(func() {
 		defer close(p.done)
 		defer p.cancel()
@@ -120,10 +121,25 @@ func (p *partition) queued() int {
 	return len(p.queue)
 }
 
-// full: the next batches are there.
-func (p *partition) full() bool {
+// supplied: there is enough for the next batches, n times over. Once all
+// partitions are, no more is polled. One that runs far ahead of the others is
+// paused: that throws away what the client has fetched of it, so it comes late.
+func (p *partition) supplied(n int) bool {
 	c := p.w.opts.Config
-	return len(p.queue) >= 4*c.BatchRecords || p.bytes >= 2*int(c.BatchBytes)
+	return len(p.queue) >= n*4*c.BatchRecords || p.bytes >= n*int(c.BatchBytes)
+}
+
+const farAhead = 3
+
+// appetite tells whether it would take more, or has enough for now. One that
+// stands still is neither.
+func (p *partition) appetite() (hungry, stuffed bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.started || len(p.reasons) > 0 {
+		return false, false
+	}
+	return !p.supplied(1), p.supplied(1)
 }
 
 // halted: what comes now does not follow what is applied. It is read again from
@@ -152,7 +168,7 @@ func (p *partition) push(records []*kgo.Record) {
 		p.bytes += size(r)
 		p.expect = r.Offset + 1
 	}
-	if p.full() {
+	if p.supplied(farAhead) {
 		p.pauseLocked(pausedFull, "")
 	}
 	p.wake()
@@ -221,6 +237,7 @@ func (p *partition) resumeLocked(reasons ...string) {
 	}
 	if before > 0 && len(p.reasons) == 0 && !p.gone {
 		p.w.kafka.ResumeFetchPartitions(p.set())
+		p.w.calls.hunger()
 	}
 }
 
@@ -245,7 +262,7 @@ func (p *partition) setOffset(next int64) {
 	}
 	name := p.w.opts.Topic
 	p.w.kafka.SetOffsets(map[string]map[int32]kgo.EpochOffset{name: {p.number: {Epoch: -1, Offset: next}}})
-	if at, ok := p.w.kafka.CommittedOffsets()[name][p.number]; !ok || at.Offset != next {
+	if _, ok := p.w.kafka.CommittedOffsets()[name][p.number]; !ok {
 		// The client skips in silence what it does not know to be consumed. That
 		// would leave us where we are: nothing may be read from there.
 		p.w.fail(&positionError{p.number, next})
@@ -327,8 +344,9 @@ func (p *partition) take(n int) []*kgo.Record {
 	for _, r := range records {
 		p.bytes -= size(r)
 	}
-	if len(p.queue) <= p.w.opts.BatchRecords && p.bytes <= int(p.w.opts.BatchBytes) {
+	if !p.supplied(1) {
 		p.resumeLocked(pausedFull)
+		p.w.calls.hunger()
 	}
 	return records
 }

@@ -38,6 +38,7 @@ const (
 	maxPoll = 10_000
 	// Of one broker's answer; with the queues this bounds what is held.
 	maxFetch = 16 << 20
+	sessionTimeout = 15 * time.Second
 	// How long the group may take for what is not a batch: commit, leave.
 	lastWords = 5 * time.Second
 )
@@ -104,6 +105,7 @@ func New(ctx context.Context, opts Options) (*Worker, error) {
 		tripped:    map[int32]string{},
 		ready:      make(chan struct{}),
 		told:       map[string]time.Time{},
+		calls:      calls{hungry: make(chan struct{}, 1)},
 	}
 	var err error
 	if w.admin, err = client.Dial(ctx, opts.Kafka, opts.Log); err != nil {
@@ -245,6 +247,11 @@ func (w *Worker) clientOptions() []kgo.Opt {
 		kgo.ConsumeTopics(w.opts.Topic),
 		kgo.Balancers(kgo.CooperativeStickyBalancer()),
 		kgo.DisableAutoCommit(),
+		// A member that was killed holds its partitions so long. Heartbeats depend on
+		// neither batches nor the database, so Kafka's 45 s would only be waited for.
+		kgo.SessionTimeout(sessionTimeout),
+		// Others wait for our batch in flight when partitions change hands.
+		kgo.RebalanceTimeout(w.opts.DrainTimeout+40*time.Second),
 		// Callbacks come between polls and never while records are being handed
 		// over: a record of a partition that was given away and came back would be
 		// taken for what follows the database's offset.
@@ -275,6 +282,7 @@ func (w *Worker) poll(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	w.calls.poll(cancel)
+	w.digest(ctx)
 	fetches := w.kafka.PollRecords(ctx, maxPoll)
 	defer w.kafka.AllowRebalance()
 	fetches.EachError(func(_ string, number int32, err error) { w.fetchError(number, err) })
@@ -285,6 +293,28 @@ func (w *Worker) poll(ctx context.Context) {
 		}
 	})
 	w.calls.run()
+}
+
+// digest waits a while where all that could take more has enough.
+func (w *Worker) digest(ctx context.Context) {
+	anyStuffed := false
+	for _, p := range w.all() {
+		hungry, stuffed := p.appetite()
+		if hungry {
+			return
+		}
+		anyStuffed = anyStuffed || stuffed
+	}
+	if !anyStuffed {
+		return
+	}
+	timer := time.NewTimer(time.Second)
+	defer timer.Stop()
+	select {
+	case <-w.calls.hungry:
+	case <-timer.C: // errors are polled too
+	case <-ctx.Done():
+	}
 }
 
 func (w *Worker) ours(number int32) *partition {
@@ -351,6 +381,15 @@ type calls struct {
 	mu   sync.Mutex
 	list []func()           // guarded by mu
 	wake context.CancelFunc // guarded by mu: ends the poll
+
+	hungry chan struct{} // a partition would take more
+}
+
+func (c *calls) hunger() {
+	select {
+	case c.hungry <- struct{}{}:
+	default:
+	}
 }
 
 func (c *calls) add(f func()) {

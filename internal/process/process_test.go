@@ -321,6 +321,8 @@ func TestASerializationFailureIsTriedAgainAtOnce(t *testing.T) {
 	var n atomic.Int32
 	f.hook = func(_ context.Context, b *sink.Batch) error {
 		if b != nil && n.Add(1) <= 3 {
+			// What this attempt found is not true of the next one.
+			b.Entries[0].Refusal = &sink.Refusal{Class: sink.RefusedEventConflict}
 			return &sink.Error{Err: errors.New("deadlock detected"), Class: sink.ClassRetry}
 		}
 		return nil
@@ -328,6 +330,7 @@ func TestASerializationFailureIsTriedAgainAtOnce(t *testing.T) {
 	w := k.start(f)
 	k.send(good(0, "a", "paid"))
 	until(t, "it is applied", func() bool { return f.at(0) == 1 })
+	k.agrees(w.Worker, f)
 	if got := w.metric(`ordersctl_db_errors_total{class="retry"}`); got != "3" {
 		t.Errorf("%s errors counted", got)
 	}
@@ -663,7 +666,7 @@ func TestWhatWaitsIsBounded(t *testing.T) {
 	w = k.start(f, func(o *Options) { o.BatchRecords, o.BatchWait = 100, 0 })
 	close(began)
 	until(t, "all is applied", func() bool { return f.at(0) == 20_000 })
-	if most > maxPoll+400 {
+	if most > maxPoll+farAhead*400 {
 		t.Errorf("%d records waited", most)
 	}
 	k.agrees(w.Worker, f)
@@ -689,5 +692,48 @@ func TestWithoutADeadLetterTopicItDoesNotStart(t *testing.T) {
 	w.Close()
 	if info := k.cluster.TopicInfo("orders.dlq"); info == nil || *info.Configs["retention.ms"] != "-1" {
 		t.Errorf("the topic was made as %+v", info)
+	}
+}
+
+func TestOnlyWhatFollowsIsTaken(t *testing.T) {
+	cl, err := client.New(client.DefaultConfig(), discard()) // nobody is asked
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	w := &Worker{opts: Options{Config: DefaultConfig(), Topic: "orders"}, kafka: cl, calls: calls{hungry: make(chan struct{}, 1)}}
+	at := func(offsets ...int64) []*kgo.Record {
+		list := make([]*kgo.Record, len(offsets))
+		for i, o := range offsets {
+			list[i] = &kgo.Record{Offset: o}
+		}
+		return list
+	}
+	for _, test := range []struct {
+		name   string
+		before func(p *partition)
+		want   []int64
+	}{
+		{"a gap is what was compacted, what was there before is dropped", func(*partition) {}, []int64{10, 11, 15}},
+		{"nothing on the way to another offset", func(p *partition) { p.seek(12) }, nil},
+		{"nothing behind an open breaker", func(p *partition) { p.pause(pausedBreaker, "") }, nil},
+		{"nothing once it is given away", func(p *partition) { p.stop() }, nil},
+		{"but while the database is away", func(p *partition) { p.pause(pausedOutage, "") }, []int64{10, 11, 15}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			p := newPartition(w, 0, new(breaker))
+			defer p.cancel()
+			p.started, p.next, p.expect = true, 10, 10
+			test.before(p)
+			p.push(at(8, 9, 10))
+			p.push(at(10, 11, 15))
+			var got []int64
+			for _, r := range p.queue {
+				got = append(got, r.Offset)
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Error(diff)
+			}
+		})
 	}
 }
