@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/ordersctl/ordersctl/internal/config"
 	"github.com/ordersctl/ordersctl/internal/lag"
 	"github.com/ordersctl/ordersctl/internal/topic"
 )
@@ -81,6 +82,27 @@ func TestAgreementInWords(t *testing.T) {
 	} {
 		if got := agreement(&a); got != want {
 			t.Errorf("%+v: %q, want %q", a, got, want)
+		}
+	}
+}
+
+func TestBrokersOutOfReachAreExitCode4(t *testing.T) {
+	for _, command := range [][]string{
+		{"lag"}, {"lag", "-w"}, {"group", "describe"}, {"status", "--interval", "1ms"}, {"status", "--interval", "1ms", "-o", "json"},
+	} {
+		var out, talk bytes.Buffer
+		app := &App{
+			IO: IO{In: strings.NewReader(""), Out: &out, Err: &talk},
+			Sources: config.Sources{
+				Environ: []string{"ORDERSCTL_KAFKA_BROKERS=127.0.0.1:1", "ORDERSCTL_ADMIN_LISTEN=127.0.0.1:1", "ORDERSCTL_DEV_DATA_DIR=" + t.TempDir()},
+				WorkDir: t.TempDir(),
+			},
+		}
+		if code := Run(t.Context(), app, command); code != exitUnreachable {
+			t.Errorf("%q: exit code %d, stdout %q, stderr %q", command, code, out.String(), talk.String())
+		}
+		if text := out.String() + talk.String(); strings.Count(text, "no broker at 127.0.0.1:1") == 0 {
+			t.Errorf("%q does not say why: %q", command, text)
 		}
 	}
 }
