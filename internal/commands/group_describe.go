@@ -36,7 +36,7 @@ in Kafka, and the lag by the database's where it has some.
 "ordersctl lag" shows the same group with rates.`,
 		Example: `  ordersctl group describe
   ordersctl group describe other-group -o json`,
-		Args: atMost(1, "one group"),
+		Args: atMostOne("one group"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.cmd = cmd
 			if len(args) > 0 {

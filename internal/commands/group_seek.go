@@ -2,6 +2,7 @@ package commands
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -89,7 +90,7 @@ func runGroupSeek(ctx context.Context, opts *groupSeekOptions) error {
 			return err
 		}
 		if db != nil {
-			defer db.Close()
+			defer func() { _ = db.Close() }() // it was only read
 		}
 		return opts.seek(ctx, c, targets, db, owner)
 	})
@@ -99,7 +100,9 @@ func runGroupSeek(ctx context.Context, opts *groupSeekOptions) error {
 // can't do without: set in Kafka alone, the offsets would have no effect.
 func (o *groupSeekOptions) database(ctx context.Context, c cluster) (db sink.Store, owner bool, err error) {
 	own := o.group == c.config.Process.Group
-	db, err = o.app.openDatabase(ctx, c.config, !o.execute)
+	// Only looked into so far: opened to be written, a file that is missing would
+	// be made.
+	db, err = o.app.openDatabase(ctx, c.config, true)
 	switch {
 	case err != nil && own:
 		return nil, false, fmt.Errorf("group %s goes by the offsets in the database: %w", o.group, err)
@@ -146,7 +149,7 @@ func (o *groupSeekOptions) seek(ctx context.Context, c cluster, targets []lag.Ta
 	if err := o.app.confirm(ctx, c.config, question, s.Topic, true, o.confirm); err != nil {
 		return err
 	}
-	if err := s.Apply(ctx, c.Client, db); err != nil {
+	if err := o.apply(ctx, c, s); err != nil {
 		return err
 	}
 	where := "in Kafka"
@@ -155,6 +158,18 @@ func (o *groupSeekOptions) seek(ctx context.Context, c cluster, targets []lag.Ta
 	}
 	o.app.say("set %s of group %s %s", count(len(s.Parts), "partition"), o.group, where)
 	return nil
+}
+
+func (o *groupSeekOptions) apply(ctx context.Context, c cluster, s *lag.Seek) error {
+	if !s.Database {
+		return s.Apply(ctx, c.Client, nil)
+	}
+	db, err := o.app.openDatabase(ctx, c.config, false)
+	if err != nil {
+		return err
+	}
+	err = s.Apply(ctx, c.Client, db)
+	return errors.Join(err, db.Close())
 }
 
 func (o *groupSeekOptions) print(s *lag.Seek, c cluster) error {

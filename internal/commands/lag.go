@@ -12,6 +12,7 @@ import (
 
 	"github.com/ordersctl/ordersctl/internal/config"
 	"github.com/ordersctl/ordersctl/internal/lag"
+	"github.com/ordersctl/ordersctl/internal/topic"
 )
 
 type lagOptions struct {
@@ -44,7 +45,7 @@ place on a terminal, elsewhere a block each time (-o json: a line).`,
   ordersctl lag --watch
   ordersctl lag --admin process-1:9180,process-2:9180 -o wide
   ordersctl lag other-group --no-rate -o json`,
-		Args: atMost(1, "one group"),
+		Args: atMostOne("one group"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.cmd = cmd
 			if len(args) > 0 {
@@ -122,6 +123,7 @@ type lagRun struct {
 	look    lag.Options
 	before  *lag.Look
 	told    map[string]bool // notes that were said
+	trouble string          // why there is no table at the moment
 }
 
 func (r *lagRun) once(ctx context.Context) error {
@@ -165,10 +167,9 @@ func (r *lagRun) watch(ctx context.Context) error {
 			return err
 		case err != nil:
 			r.before = nil
-			r.opts.app.say("error: %s", explainTopic(err, r.cluster.config))
-			return nil
+			return r.showTrouble(screen, explainTopic(err, r.cluster.config).Error())
 		}
-		began = true
+		began, r.trouble = true, ""
 		var frame bytes.Buffer
 		if r.opts.output == "json" {
 			line, err := jsonLine(report)
@@ -182,6 +183,20 @@ func (r *lagRun) watch(ctx context.Context) error {
 		}
 		return screen.show(frame.Bytes())
 	})
+}
+
+// showTrouble has a block without a table; a stream of JSON has no place for it,
+// and it is said once.
+func (r *lagRun) showTrouble(s *screen, trouble string) error {
+	if r.opts.output != "json" {
+		at := r.opts.app.now().Format("2006-01-02 15:04:05Z")
+		return s.show(fmt.Appendf(nil, "lag of group %s in %s   not known   %s\n\n! %s\n", printable(r.look.Group), r.look.Topic, at, printable(trouble)))
+	}
+	if trouble != r.trouble {
+		r.opts.app.say("error: %s", trouble)
+	}
+	r.trouble = trouble
+	return nil
 }
 
 // report takes a look and compares it with the one before.
@@ -246,11 +261,29 @@ func members(g lag.Group) string {
 func offsetsBy(r *lag.Report) string {
 	switch r.By {
 	case lag.ByDatabase:
-		return fmt.Sprintf("by the database's offsets (%s)", r.Agreement)
+		return fmt.Sprintf("by the database's offsets (%s)", agreement(r.Agreement))
 	case lag.ByKafka:
 		return "by Kafka's offsets"
 	}
 	return "no offsets: the group has committed nothing here"
+}
+
+// agreement is "Kafka's agree", or how they don't.
+func agreement(a *topic.Agreement) string {
+	var parts []string
+	if a.Ahead > 0 {
+		parts = append(parts, thousands(a.Ahead)+" ahead")
+	}
+	if a.Behind > 0 {
+		parts = append(parts, thousands(a.Behind)+" behind")
+	}
+	switch {
+	case len(parts) > 0:
+		return "Kafka's are " + strings.Join(parts, " and ")
+	case a.Missing > 0:
+		return "Kafka has none"
+	}
+	return "Kafka's agree"
 }
 
 func overInterval(seconds float64) string {

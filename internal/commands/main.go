@@ -126,7 +126,7 @@ type doneError struct{ code int }
 func (e *doneError) Error() string { return fmt.Sprintf("exit code %d", e.code) }
 func (e *doneError) ExitCode() int { return e.code }
 
-// exactly and atMost check positional arguments with our words.
+// exactly and atMostOne check positional arguments with our words.
 func exactly(n int, what string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) != n {
@@ -136,9 +136,9 @@ func exactly(n int, what string) cobra.PositionalArgs {
 	}
 }
 
-func atMost(n int, what string) cobra.PositionalArgs {
+func atMostOne(what string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
-		if len(args) > n {
+		if len(args) > 1 {
 			return usageError(seeHelp(cmd), "%s takes %s, got %d arguments", cmd.CommandPath(), what, len(args))
 		}
 		return nil

@@ -394,7 +394,7 @@ func (v *statusView) judge() {
 	switch {
 	case p.Members == nil:
 	case *p.Members == 0 && p.Lag != nil && *p.Lag > 0:
-		find("warn", "process: nobody reads, %s wait", count(*p.Lag, "record"))
+		find("warn", "process: nobody reads what waits: %s", count(*p.Lag, "record"))
 	case len(p.Paused) == 0 && p.Drain.State == lag.DrainNever:
 		find("warn", "process: at this speed the backlog does not end")
 	}

@@ -164,7 +164,7 @@ func fold(line string, width int) []string {
 		lines = append(lines, line[:at])
 		line = strings.TrimLeft(line[at:], " ")
 	}
-	return append(lines, line)
+	return append(lines, strings.TrimRight(line, " "))
 }
 
 func cutEnd(s string, n int) string {

@@ -57,7 +57,7 @@ moves no offsets of anybody.`,
   ordersctl tail --last 20 --where 'total>100' --where status=pending
   ordersctl tail -o @-1h:end -f json > last-hour.ndjson
   ordersctl tail orders/1@884 -n 1`,
-		Args: atMost(1, "at most one position (topic/partition@offset)"),
+		Args: atMostOne("at most one position (topic/partition@offset)"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.cmd = cmd
 			if len(args) == 1 {

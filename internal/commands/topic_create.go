@@ -43,7 +43,7 @@ and the exit code is 3. Configs that were not asked for are not compared.`,
   ordersctl topic create orders -p 12 -r 3 -c min.insync.replicas=2 --with-dlq
   ordersctl topic create orders -c retention.ms=604800000 --if-not-exists
   ordersctl topic create audit -c cleanup.policy=compact,delete --dry-run`,
-		Args: atMost(1, "one topic"),
+		Args: atMostOne("one topic"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.cmd = cmd
 			if len(args) > 0 {

@@ -38,7 +38,7 @@ The rate comes from two looks at the offsets, --interval apart.`,
 		Example: `  ordersctl topic describe
   ordersctl topic describe orders --no-rate
   ordersctl topic describe orders -o json --interval 10s`,
-		Args: atMost(1, "one topic"),
+		Args: atMostOne("one topic"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.cmd = cmd
 			if len(args) > 0 {
@@ -125,7 +125,7 @@ func printDescription(w io.Writer, d *topic.Description, group string, wide bool
 	text := "LAG: group " + group + " has committed nothing here"
 	switch {
 	case d.Agreement != nil:
-		text = fmt.Sprintf("LAG is group %s, by the database's offsets (%s)", d.LagGroup, d.Agreement)
+		text = fmt.Sprintf("LAG is group %s, by the database's offsets (%s)", d.LagGroup, agreement(d.Agreement))
 	case d.LagGroup != "":
 		text = "LAG is group " + d.LagGroup + ", by Kafka's offsets"
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -67,11 +68,15 @@ func (g Group) Reader(topic string, partition int32) (Member, bool) {
 // DescribeGroup asks for a group in the old protocol and, where that does not
 // know it, in the new one (KIP-848). A group that is not there is "dead".
 func DescribeGroup(ctx context.Context, adm *kadm.Client, name string) (Group, error) {
-	classic, err := adm.DescribeGroups(ctx, name)
-	g, ok := classic[name]
-	if err == nil && ok {
-		err = g.Err
-	}
+	var g kadm.DescribedGroup
+	var ok bool
+	err := coordinated(ctx, func() error {
+		classic, err := adm.DescribeGroups(ctx, name)
+		if g, ok = classic[name]; err == nil && ok {
+			err = g.Err
+		}
+		return err
+	})
 	switch {
 	case err == nil && ok && !strings.EqualFold(g.State, stateDead):
 		return fromClassic(g), nil
@@ -90,6 +95,26 @@ func DescribeGroup(ctx context.Context, adm *kadm.Client, name string) (Group, e
 		return Group{Name: name, State: stateDead, Members: []Member{}}, nil
 	}
 	return Group{}, fmt.Errorf("describe group %s: %w", name, err)
+}
+
+// coordinatorTimeout is how long a cluster may take to find a group's
+// coordinator: one in which no group has been yet makes its topic for that first.
+const coordinatorTimeout = 5 * time.Second
+
+// coordinated asks again while there is no coordinator to answer.
+func coordinated(ctx context.Context, ask func() error) error {
+	for began := time.Now(); ; {
+		err := ask()
+		waits := errors.Is(err, kerr.CoordinatorNotAvailable) || errors.Is(err, kerr.CoordinatorLoadInProgress) || errors.Is(err, kerr.NotCoordinator)
+		if !waits || time.Since(began) > coordinatorTimeout {
+			return err
+		}
+		select {
+		case <-time.After(pollEvery):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 // isUnknown tells a broker's answer that there is no such group from a broker

@@ -19,8 +19,8 @@ import (
 type kafka struct {
 	t *testing.T
 	*kgo.Client
-	adm   *kadm.Client
-	addrs []string
+	adm     *kadm.Client
+	cluster *kfake.Cluster
 }
 
 func newKafka(t *testing.T, partitions int32) *kafka {
@@ -35,7 +35,7 @@ func newKafka(t *testing.T, partitions int32) *kafka {
 		t.Fatal(err)
 	}
 	t.Cleanup(cl.Close)
-	return &kafka{t, cl, kadm.NewClient(cl), c.ListenAddrs()}
+	return &kafka{t, cl, kadm.NewClient(cl), c}
 }
 
 // produce writes n records to a partition, a second apart from at on.
@@ -65,7 +65,7 @@ func (k *kafka) join(group string) {
 	k.t.Helper()
 	assigned := make(chan struct{}, 1)
 	cl, err := kgo.NewClient(
-		kgo.SeedBrokers(k.addrs...), kgo.ClientID("ordersctl"), kgo.ConsumerGroup(group), kgo.ConsumeTopics("orders"), kgo.DisableAutoCommit(),
+		kgo.SeedBrokers(k.cluster.ListenAddrs()...), kgo.ClientID("ordersctl"), kgo.ConsumerGroup(group), kgo.ConsumeTopics("orders"), kgo.DisableAutoCommit(),
 		kgo.OnPartitionsAssigned(func(_ context.Context, _ *kgo.Client, m map[string][]int32) {
 			if len(m) > 0 {
 				assigned <- struct{}{}

@@ -98,7 +98,11 @@ func OfTopic(rows []sink.Committed, name, id string) (at map[int32]int64, other 
 
 // Commits are the offsets that a group has committed to Kafka, by topic.
 func Commits(ctx context.Context, adm *kadm.Client, group string) (map[string]map[int32]int64, error) {
-	rs, err := adm.FetchOffsets(ctx, group)
+	var rs kadm.OffsetResponses
+	err := coordinated(ctx, func() (err error) {
+		rs, err = adm.FetchOffsets(ctx, group)
+		return err
+	})
 	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) { // nobody was ever in it
 		return nil, fmt.Errorf("read the offsets of group %s: %w", group, err)
 	}

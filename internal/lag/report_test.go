@@ -6,6 +6,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/ordersctl/ordersctl/internal/lag"
 	"github.com/ordersctl/ordersctl/internal/sink"
@@ -23,16 +26,16 @@ func TestTheDatabasesOffsetsCount(t *testing.T) {
 		database lag.Database
 		by       string
 		lags     [2]int64
-		agree    string
+		agree    *topic.Agreement
 		problems int
 	}{
-		{"there is no database", nil, lag.ByKafka, [2]int64{5, 0}, "", 0},
-		{"it agrees", rows("orders-process", id, 5, 4), lag.ByDatabase, [2]int64{5, 0}, "Kafka's agree", 0},
-		{"it is further", rows("orders-process", id, 8, 4), lag.ByDatabase, [2]int64{2, 0}, "Kafka's are 3 behind", 0},
-		{"it went back", rows("orders-process", id, 1, 4), lag.ByDatabase, [2]int64{9, 0}, "Kafka's are 4 ahead", 0},
-		{"it knows other groups", rows("others", id, 9, 4), lag.ByKafka, [2]int64{5, 0}, "", 0},
-		{"the topic was made anew", rows("orders-process", "AAAAAAAAAAAAAAAAAAAAAA", 9, 4), lag.ByKafka, [2]int64{5, 0}, "", 1},
-		{"it stands behind the end", rows("orders-process", id, 12, 4), lag.ByDatabase, [2]int64{0, 0}, "Kafka's are 7 behind", 1},
+		{"there is no database", nil, lag.ByKafka, [2]int64{5, 0}, nil, 0},
+		{"it agrees", rows("orders-process", id, 5, 4), lag.ByDatabase, [2]int64{5, 0}, &topic.Agreement{}, 0},
+		{"it is further", rows("orders-process", id, 8, 4), lag.ByDatabase, [2]int64{2, 0}, &topic.Agreement{Behind: 3}, 0},
+		{"it went back", rows("orders-process", id, 1, 4), lag.ByDatabase, [2]int64{9, 0}, &topic.Agreement{Ahead: 4}, 0},
+		{"it knows other groups", rows("others", id, 9, 4), lag.ByKafka, [2]int64{5, 0}, nil, 0},
+		{"the topic was made anew", rows("orders-process", "AAAAAAAAAAAAAAAAAAAAAA", 9, 4), lag.ByKafka, [2]int64{5, 0}, nil, 1},
+		{"it stands behind the end", rows("orders-process", id, 12, 4), lag.ByDatabase, [2]int64{0, 0}, &topic.Agreement{Behind: 7}, 1},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			look, err := lag.Take(t.Context(), k.adm, lag.Options{Group: "orders-process", Topic: "orders", Database: test.database})
@@ -43,12 +46,8 @@ func TestTheDatabasesOffsetsCount(t *testing.T) {
 			if r.By != test.by || *r.Partitions[0].Lag != test.lags[0] || *r.Partitions[1].Lag != test.lags[1] || len(r.Problems) != test.problems {
 				t.Errorf("by %q, lags %d, %d, problems %q", r.By, *r.Partitions[0].Lag, *r.Partitions[1].Lag, r.Problems)
 			}
-			agree := ""
-			if r.Agreement != nil {
-				agree = r.Agreement.String()
-			}
-			if agree != test.agree {
-				t.Errorf("agreement %q, want %q", agree, test.agree)
+			if diff := cmp.Diff(test.agree, r.Agreement); diff != "" {
+				t.Error(diff)
 			}
 			if r.Partitions[0].In != nil || r.Partitions[0].Member != nil || r.Partitions[0].State != "" {
 				t.Errorf("one look knows of no rate, member or state: %+v", r.Partitions[0])
@@ -110,6 +109,16 @@ func TestMembersHaveTheirPartitions(t *testing.T) {
 	}
 	if _, ok := look.Group.Reader("orders", 2); ok {
 		t.Error("there is no partition 2")
+	}
+}
+
+// A cluster in which no group has been yet has no coordinator at first.
+func TestTheFirstQuestionIsAskedAgain(t *testing.T) {
+	k := newKafka(t, 1)
+	fault := k.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.FindCoordinator}, Err: kerr.CoordinatorNotAvailable, Count: 8})
+	defer fault.Remove()
+	if _, err := lag.Take(t.Context(), k.adm, lag.Options{Group: "g", Topic: "orders"}); err != nil {
+		t.Error(err)
 	}
 }
 

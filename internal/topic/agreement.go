@@ -1,7 +1,5 @@
 package topic
 
-import "fmt"
-
 // Agreement is how the offsets that a group committed to Kafka stand to those
 // that the database holds. The database's are the truth; Kafka's follow a
 // moment later, for tools that show lag.
@@ -27,19 +25,4 @@ func Agree(database, kafka map[int32]int64) Agreement {
 		}
 	}
 	return a
-}
-
-// String is "Kafka's agree", or how they don't.
-func (a Agreement) String() string {
-	switch {
-	case a.Ahead > 0 && a.Behind > 0:
-		return fmt.Sprintf("Kafka's are %d ahead and %d behind", a.Ahead, a.Behind)
-	case a.Ahead > 0:
-		return fmt.Sprintf("Kafka's are %d ahead", a.Ahead)
-	case a.Behind > 0:
-		return fmt.Sprintf("Kafka's are %d behind", a.Behind)
-	case a.Missing > 0:
-		return "Kafka has none"
-	}
-	return "Kafka's agree"
 }

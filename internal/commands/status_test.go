@@ -1,0 +1,173 @@
+package commands
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/ordersctl/ordersctl/internal/lag"
+	"github.com/ordersctl/ordersctl/internal/process"
+)
+
+func looks(t *testing.T, v *statusView, want string) {
+	t.Helper()
+	v.judge()
+	var got bytes.Buffer
+	if err := printStatus(&got, v); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got.String()); diff != "" {
+		t.Error(diff)
+	}
+	for _, line := range strings.Split(got.String(), "\n") {
+		if len(line) > statusWidth {
+			t.Errorf("%d columns: %s", len(line), line)
+		}
+	}
+}
+
+func TestStatusLooks(t *testing.T) {
+	ptr := func(n int64) *int64 { return &n }
+	rate := func(f float64) *float64 { return &f }
+	v := &statusView{
+		At: time.Date(2026, 11, 22, 14, 5, 31, 0, time.UTC), Context: "stage", RateSeconds: 2,
+		Edge: statusEdge{Addrs: []string{"edge-1:9180", "edge-2:9180"}, Edge: &lag.Edge{
+			Instances: 2, Accepted: rate(4998), AckBelow: rate(0.008), InFlight: ptr(16), Breaker: "closed",
+		}},
+		Topic: statusTopic{Name: "orders", Partitions: ptr(3), Records: ptr(12376888), In: rate(5000)},
+		Process: statusProcess{
+			Group: "orders-process", State: "stable", Members: ptr(2), Lag: ptr(144310), Out: rate(3320.4),
+			Drain: lag.Drain{State: lag.DrainNever}, OffsetsBy: lag.ByDatabase, Paused: map[string]int{"outage": 2, "breaker": 1},
+		},
+		Database: statusDB{Name: "postgres://orders@db.stage/orders", Totals: &dbTotals{Orders: 12000004, Events: 12232578, Stale: 3, Duplicates: 41, DeadLettered: 12}},
+		DLQ:      statusDLQ{Topic: "orders.dlq", Letters: ptr(4012), Open: ptr(3998)},
+	}
+	looks(t, v, `status   context stage   2026-11-22 14:05:31Z   rates over the last 2 s
+
+edge     edge-1:9180, edge-2:9180
+              4,998 accepted/s         <8 ms ack p99               16 in flight
+             closed breaker                2 instances
+topic    orders
+              5,000 in/s          12,376,888 records                3 partitions
+process  orders-process, by the database's offsets
+              3,320 committed/s      144,310 lag                never to drain
+                  2 members       breaker 1, outage 2 paused
+database postgres://orders@db.stage/orders
+         12,000,004 orders        12,232,578 events                 3 stale
+                 41 duplicates            12 dead-lettered          0 skipped
+dlq      orders.dlq
+              3,998 open               4,012 letters
+
+! process: 1 partition paused (breaker)
+! process: 2 partitions paused (outage)
+! dlq: 3,998 open letters
+FAIL  3 findings
+`)
+}
+
+func TestStatusSaysWhatItCannotSee(t *testing.T) {
+	long := errors.New("open postgres://orders@db.stage/orders: " + strings.Repeat("failed to connect ", 8))
+	v := &statusView{
+		At:   time.Date(2026, 11, 22, 14, 5, 31, 0, time.UTC),
+		Edge: statusEdge{Addrs: []string{":9180"}, Unreachable: "connect: connection refused"}, Topic: statusTopic{Name: "orders"},
+		Process:  statusProcess{Group: "orders-process", Drain: lag.Drain{State: lag.DrainUnknown}},
+		Database: statusDB{Name: "postgres://orders@db.stage/orders", Unreachable: long.Error()}, DLQ: statusDLQ{Topic: "orders.dlq"},
+	}
+	looks(t, v, `status   2026-11-22 14:05:31Z
+
+edge     :9180
+         -  connect: connection refused
+topic    orders
+                  - in/s                   - records                - partitions
+process  orders-process
+                  - committed/s            - lag                    - to drain
+                  - members                - paused
+database postgres://orders@db.stage/orders
+         -  open postgres://orders@db.stage/orders: failed to connect failed to connect failed to
+         connect failed to connect failed to connect failed to connect failed to connect failed to
+         connect
+dlq      orders.dlq
+                  - open                   - letters
+
+ok    not seen from here: edge, database
+`)
+}
+
+func TestVerdictOfStatus(t *testing.T) {
+	ptr := func(n int64) *int64 { return &n }
+	for _, test := range []struct {
+		name    string
+		change  func(*statusView)
+		verdict string
+		finding string
+	}{
+		{"all is well", func(*statusView) {}, "ok", ""},
+		{"nobody reads, and nothing waits", func(v *statusView) { v.Process.Members = ptr(0) }, "ok", ""},
+		{"nobody reads what waits", func(v *statusView) { v.Process.Members, v.Process.Lag = ptr(0), ptr(1) }, "warn", "process: nobody reads what waits: 1 record"},
+		{"it falls behind", func(v *statusView) { v.Process.Drain.State = lag.DrainNever }, "warn", "process: at this speed the backlog does not end"},
+		{"offsets are odd", func(v *statusView) { v.Process.Problems = []string{"x"} }, "warn", "process: x"},
+		{"letters are open", func(v *statusView) { v.DLQ.Open = ptr(1) }, "warn", "dlq: 1 open letter"},
+		{"the breaker is open", func(v *statusView) { v.Edge.Edge = &lag.Edge{Breaker: "open"} }, "FAIL", "edge: the breaker is open, Kafka acknowledges nothing"},
+		{"no topic", func(v *statusView) { v.Topic.Unreachable = "x" }, "FAIL", "topic: x"},
+		{"a part that is not seen may be well", func(v *statusView) { v.Database.Unreachable = "x" }, "ok", ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			v := &statusView{Process: statusProcess{Members: ptr(1), Lag: ptr(0), Drain: lag.Drain{State: lag.DrainIdle}}}
+			test.change(v)
+			v.judge()
+			if v.Verdict != test.verdict || strings.Join(v.Findings, "; ") != test.finding {
+				t.Errorf("%s %q, want %s %q", v.Verdict, v.Findings, test.verdict, test.finding)
+			}
+		})
+	}
+}
+
+// What is dear is asked for seldom; an error is asked for again at once.
+func TestSlowly(t *testing.T) {
+	var s slowly[int]
+	asked := 0
+	ask := func() (int, error) {
+		asked++
+		if asked == 1 {
+			return 0, errors.New("away")
+		}
+		<-time.After(20 * time.Millisecond)
+		return asked, nil
+	}
+	if _, err := s.get(ask); err == nil {
+		t.Error("want the error")
+	}
+	for range 3 {
+		if n, err := s.get(ask); n != 2 || err != nil {
+			t.Errorf("got %d, %v; want the second answer, kept", n, err)
+		}
+	}
+}
+
+// The two packages don't know each other, but one reads what the other writes.
+func TestLagReadsWhatProcessSaysOfItself(t *testing.T) {
+	since := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	b, err := json.Marshal(process.Status{
+		Group: "orders-process", Topic: "orders", TopicID: "id", State: "draining",
+		Partitions: []process.PartitionStatus{{Partition: 2, State: "paused", Reason: "breaker", Detail: "50 dead letters in a row", Since: &since}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got lag.Process
+	if err := json.Unmarshal(b, &got); err != nil {
+		t.Fatal(err)
+	}
+	want := lag.Process{
+		Group: "orders-process", Topic: "orders", TopicID: "id", State: "draining",
+		Partitions: []lag.Standing{{Partition: 2, State: "paused", Reason: "breaker", Detail: "50 dead letters in a row", Since: &since}},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
