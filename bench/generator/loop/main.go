@@ -37,7 +37,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return 2
 	}
 	cfg.Brokers = strings.Split(*brokers, ",")
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt) //nolint:forbidigo // as above
 	defer stop()
 	acked, took, err := loop(ctx, cfg, *topic, *n)
 	if err != nil {
