@@ -49,7 +49,7 @@ type Result struct {
 	GapsMissed uint64        `json:"gaps_not_listed"`
 	Series     []Point       `json:"series"`
 
-	failed []string // see Judge
+	Failed []string `json:"-"` // other things that make it a failure; see Judge
 }
 
 // Setup is the configuration of a run, complete: a run with the same one, build

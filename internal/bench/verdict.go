@@ -27,7 +27,7 @@ type Verdict struct {
 // failed are other things that make the run a failure, such as a log that could
 // not be read.
 func (r *Result) Judge(failed ...string) {
-	r.failed = append(r.failed, failed...)
+	r.Failed = append(r.Failed, failed...)
 	type cause struct {
 		code int
 		text string
@@ -53,7 +53,7 @@ func (r *Result) Judge(failed ...string) {
 	if r.Aborted != "" && !slices.ContainsFunc(r.Thresholds, func(t Checked) bool { return t.Text == r.Aborted && !t.OK }) {
 		add(ExitCheck, "%s was not met over %s", r.Aborted, Window)
 	}
-	for _, text := range r.failed {
+	for _, text := range r.Failed {
 		add(ExitFailed, "%s", text)
 	}
 	if r.Orders.Acked == 0 {
