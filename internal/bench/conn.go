@@ -85,7 +85,7 @@ func causeOf(err error) (cause string, ours bool) {
 		return "reset", false
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded), errors.Is(err, fasthttp.ErrTimeout),
 		errors.As(err, &timeout) && timeout.Timeout():
-		return "timeout", false
+		return causeTimeout, false
 	case errors.Is(err, context.Canceled), errors.Is(err, net.ErrClosed):
 		return "cut short", false
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):

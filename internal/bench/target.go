@@ -45,6 +45,12 @@ type Reply struct {
 	Ours bool
 }
 
+// The causes of orders that nobody has refused and nobody has taken.
+const (
+	causeTimeout   = "timeout"
+	causeNeverSent = "never sent"
+)
+
 // doubt is for an answer that more came behind of: which of them is the
 // order's, only a receipt tells.
 func (r *Reply) doubt() {
