@@ -251,6 +251,19 @@ func (c *collector) recent(length time.Duration) figures {
 	return figures{h, settled, dropped, time.Duration(c.closed-first) * time.Second}
 }
 
+// quickest is the smallest latency of this second and the one before.
+func (c *collector) quickest() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	least := time.Duration(0)
+	for second := max(c.newest-1, 0); second <= c.newest; second++ {
+		if h := c.slots[second%openSeconds].latency; h.Count() > 0 && (least == 0 || h.Min() < least) {
+			least = h.Min()
+		}
+	}
+	return least
+}
+
 func outcomeIndex(o client.Outcome) int {
 	switch o {
 	case client.Acked:

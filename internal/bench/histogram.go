@@ -59,6 +59,9 @@ func (h *Histogram) Count() uint64 { return uint64(h.hdr.TotalCount()) }
 // Max is the largest sample.
 func (h *Histogram) Max() time.Duration { return h.max }
 
+// Min is the smallest sample, to three digits.
+func (h *Histogram) Min() time.Duration { return time.Duration(h.hdr.Min()) * histogramUnit }
+
 // Mean is the mean, to three digits.
 func (h *Histogram) Mean() time.Duration {
 	return time.Duration(h.hdr.Mean() * float64(histogramUnit))

@@ -44,15 +44,15 @@ func KafkaOpts(p Plan, maxInFlight int, timeout time.Duration) []kgo.Opt {
 		kgo.RecordDeliveryTimeout(max(timeout, time.Second)),
 	}
 	if p.Max {
-		// As fast as it goes: batches as large as a broker takes by default.
 		opts = append(opts, kgo.ProducerLinger(maxLinger))
 	}
 	return opts
 }
 
 // maxLinger is how long a record waits for company where only the number of
-// records counts.
-const maxLinger = 10 * time.Millisecond
+// records counts. At such rates it has enough of it by then; longer, and all
+// orders that may be under way lie still together.
+const maxLinger = 2 * time.Millisecond
 
 // Lanes is one: a goroutine that only produces is faster than a broker.
 func (k *Kafka) Lanes() int { return 1 }
@@ -81,12 +81,13 @@ type kafkaLane struct {
 	kafka   *Kafka
 	port    *Port
 	rec     *client.Recorder
-	value   []byte
 	flights sync.Pool
 }
 
-// flight is a record under way. Its promise is made once for many records.
+// flight is a record under way. Its memory and its promise serve many orders,
+// one after another.
 type flight struct {
+	client.Blank
 	lane    *kafkaLane
 	job     Job
 	seq     uint64
@@ -95,27 +96,29 @@ type flight struct {
 }
 
 func (l *kafkaLane) Send(j Job, now time.Duration) {
+	stamp := l.port.clock.start.Add(now).Truncate(time.Millisecond) // what ids and records are exact to
 	for i := range j.Orders {
 		seq := j.Seq + uint64(i)
-		l.value = l.kafka.source.Append(l.value[:0], seq)
-		// Milliseconds are what ids and records are exact to.
-		r := l.rec.Encoded(idOf(l.value), l.value, client.ClientDirect, l.port.clock.start.Add(now).Truncate(time.Millisecond))
 		f := l.flights.Get().(*flight) //nolint:forcetypeassert // it holds nothing else
-		f.job, f.seq, f.sent = j, seq, l.port.Now()
-		l.port.Sent(seq, f.sent)
+		empty := f.Value()
+		filled := l.kafka.source.Append(empty, seq)
+		r := l.rec.Fill(&f.Blank, filled, idOf(filled[len(empty):]), client.ClientDirect, stamp)
+		f.job, f.seq, f.sent = j, seq, now
+		l.port.Sent(seq, now)
 		l.kafka.cl.Produce(l.kafka.ctx, r, f.promise)
 	}
 }
 
 func (f *flight) settle(r *kgo.Record, err error) {
 	l := f.lane
-	reply := Reply{Outcome: client.OutcomeOf(l.kafka.cl, r, err), Cause: "acked", Sent: f.sent, Answered: l.port.Now(), Partition: -1, Offset: -1}
-	if err == nil {
-		reply.Partition, reply.Offset = r.Partition, r.Offset
-	} else {
-		reply.Cause, reply.Ours = kafkaCause(err)
-	}
 	job, seq := f.job, f.seq
+	if err != nil {
+		reply := Reply{Outcome: client.OutcomeOf(l.kafka.cl, r, err), Sent: f.sent, Answered: l.port.Now(), Partition: -1, Offset: -1}
+		reply.Cause, reply.Ours = kafkaCause(err)
+		l.port.Settle(job, seq, reply)
+		return
+	}
+	reply := Reply{Outcome: client.Acked, Cause: "acked", Sent: f.sent, Answered: l.port.Now(), Partition: r.Partition, Offset: r.Offset}
 	l.flights.Put(f)
 	l.port.Settle(job, seq, reply)
 }

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ordersctl/ordersctl/internal/client"
@@ -75,7 +76,8 @@ type run struct {
 	Options
 	flow    *flow
 	queue   *queue
-	loop    *loop // closed
+	loop    *loop         // closed
+	window  atomic.Uint64 // how many are under way in it, where lanes do not wait for answers
 	clock   clock
 	collect *collector
 	tallies []*tally
@@ -125,6 +127,10 @@ func (r *run) run(ctx context.Context) (Measured, error) {
 		defer runtime.GOMAXPROCS(restore)
 	} else {
 		r.loop = newLoop(r.Plan)
+		if !r.Target.Answers() {
+			r.loop.inBlocks(r.firstWindow())
+			r.window.Store(r.firstWindow())
+		}
 	}
 	runtime.GC() // what came before is not the run's to pay for
 	for i := range r.Target.Lanes() {

@@ -130,6 +130,7 @@ func (w *watcher) look(ctx context.Context, abort context.CancelCauseFunc) {
 	if len(w.past) > int(time.Second/tick)+1 {
 		w.past = w.past[1:]
 	}
+	w.widen(c.since(w.past[0]).Acked, w.collect.quickest())
 	if w.Observe != nil {
 		w.Observe(w.snapshot(c))
 	}

@@ -2,7 +2,6 @@ package client
 
 import (
 	"crypto/rand"
-	"encoding/hex"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -15,6 +14,7 @@ const (
 	// record holds 64 KiB at most.
 	recorderBytes   = 64 << 10
 	recorderRecords = 64
+	idLength        = 36
 	headersOfRecord = 6 // all of ToRecord's but traceparent, which nobody hands us
 )
 
@@ -46,15 +46,34 @@ func (c *Recorder) New(o *order.Order, client string, now time.Time) *kgo.Record
 	return c.record(o, client, now, id, id)
 }
 
-// Encoded is as New, of an order that is written out already: its id and its
-// canonical form, both copied.
-func (c *Recorder) Encoded(orderID, value []byte, client string, now time.Time) *kgo.Record {
-	c.room()
-	event := c.cut(c.appendID(c.bytes, now))
-	r := c.headed(client, now, event, event)
-	r.Key = c.cut(append(c.bytes, orderID...))
-	r.Value = c.cut(append(c.bytes, value...))
-	return r
+// Blank is a record with memory of its own, to be written over and over: when
+// one was acknowledged, nobody looks at it any more. One that failed may still
+// be on its way and is not to be used again.
+type Blank struct {
+	Record  kgo.Record
+	headers [headersOfRecord]kgo.RecordHeader
+	bytes   []byte // the event id, then the value
+}
+
+// Value is where the next value belongs: append it, for [Recorder.Fill].
+func (b *Blank) Value() []byte {
+	if b.bytes == nil {
+		const most = 256 // of ordinary orders; larger ones grow it
+		b.bytes = make([]byte, idLength, idLength+most)
+	}
+	return b.bytes[:idLength]
+}
+
+// Fill is as New, into b, of an order that is written out already: filled is
+// b's Value with the order's canonical form behind it, of which key is a part.
+func (c *Recorder) Fill(b *Blank, filled, key []byte, client string, now time.Time) *kgo.Record {
+	b.bytes = filled
+	event := filled[:idLength:idLength]
+	c.appendID(event[:0], now)
+	c.roomForBytes()
+	headers := c.append(b.headers[:0], client, now, event, event)
+	b.Record = kgo.Record{Topic: c.topic, Key: key[:len(key):len(key)], Value: filled[idLength:], Headers: headers, Timestamp: now}
+	return &b.Record
 }
 
 // Record is what [ToRecord] makes of an order and its Meta, whose fields but
@@ -81,14 +100,18 @@ func (c *Recorder) NewID(now time.Time) string {
 
 // room makes sure of memory for one more record.
 func (c *Recorder) room() {
+	c.roomForBytes()
+	if len(c.records) == 0 {
+		c.records = make([]kgo.Record, recorderRecords)
+		c.headers = make([]kgo.RecordHeader, recorderRecords*headersOfRecord)
+	}
+}
+
+func (c *Recorder) roomForBytes() {
 	// The largest order has 2 strings of 128 runes, escaped at worst; the ids and
 	// the time are short.
 	if cap(c.bytes)-len(c.bytes) < 3<<10 {
 		c.bytes = make([]byte, 0, recorderBytes)
-	}
-	if len(c.records) == 0 {
-		c.records = make([]kgo.Record, recorderRecords)
-		c.headers = make([]kgo.RecordHeader, recorderRecords*headersOfRecord)
 	}
 }
 
@@ -103,14 +126,20 @@ func (c *Recorder) record(o *order.Order, client string, received time.Time, eve
 func (c *Recorder) headed(client string, received time.Time, event, request []byte) *kgo.Record {
 	r, headers := &c.records[0], c.headers[:0:headersOfRecord]
 	c.records, c.headers = c.records[1:], c.headers[headersOfRecord:]
+	r.Topic = c.topic
+	r.Headers = c.append(headers, client, received, event, request)
+	return r
+}
+
+// append adds a record's headers.
+func (c *Recorder) append(headers []kgo.RecordHeader, client string, received time.Time, event, request []byte) []kgo.RecordHeader {
 	if client != c.clientName {
 		c.clientName, c.client = client, []byte(client)
 	}
 	if !received.Equal(c.received) || c.receivedAt == nil {
 		c.received, c.receivedAt = received, c.cut(received.UTC().AppendFormat(c.bytes, time.RFC3339Nano))
 	}
-	r.Topic = c.topic
-	headers = append(headers,
+	return append(headers,
 		kgo.RecordHeader{Key: HeaderContentType, Value: c.contentType},
 		kgo.RecordHeader{Key: HeaderEventID, Value: event},
 		kgo.RecordHeader{Key: HeaderSchemaVersion, Value: c.schema},
@@ -118,8 +147,6 @@ func (c *Recorder) headed(client string, received time.Time, event, request []by
 		kgo.RecordHeader{Key: HeaderRequestID, Value: request},
 		kgo.RecordHeader{Key: HeaderClient, Value: c.client},
 	)
-	r.Headers = headers
-	return r
 }
 
 // cut is what was appended to the block just now. Its capacity ends with it:
@@ -147,9 +174,16 @@ func (c *Recorder) appendID(dst []byte, now time.Time) []byte {
 	u[6] = u[6]&0x0f | 0x70
 	u[8] = u[8]&0x3f | 0x80
 
-	dst = append(hex.AppendEncode(dst, u[:4]), '-')
-	dst = append(hex.AppendEncode(dst, u[4:6]), '-')
-	dst = append(hex.AppendEncode(dst, u[6:8]), '-')
-	dst = append(hex.AppendEncode(dst, u[8:10]), '-')
-	return hex.AppendEncode(dst, u[10:])
+	var text [idLength]byte
+	at := 0
+	for i, x := range u {
+		if i == 4 || i == 6 || i == 8 || i == 10 {
+			text[at] = '-'
+			at++
+		}
+		const digits = "0123456789abcdef"
+		text[at], text[at+1] = digits[x>>4], digits[x&15]
+		at += 2
+	}
+	return append(dst, text[:]...)
 }

@@ -25,7 +25,17 @@ func TestRecorderMakesWhatToRecordMakes(t *testing.T) {
 		}
 		r := rec.New(&o, ClientDirect, now)
 		if i%2 == 0 {
-			r = rec.Encoded([]byte(o.ID), order.Append(nil, &o), ClientDirect, now)
+			b := new(Blank)
+			for _, o := range []order.Order{gen.Next(), o} { // the second over the first
+				filled := order.Append(b.Value(), &o)
+				key := filled[len(b.Value())+len(`{"id":"`):][:len(o.ID)]
+				r = rec.Fill(b, filled, key, ClientDirect, now)
+				if r.Offset != 0 || !r.Timestamp.IsZero() {
+					t.Fatalf("what the client library left is still there: %+v", r)
+				}
+				r.Offset, r.Timestamp = 7, now
+			}
+			r.Offset, r.Timestamp = 0, time.Time{}
 		}
 		id := HeaderValue(r, HeaderEventID)
 		u, err := uuid.Parse(id)
