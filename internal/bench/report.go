@@ -250,7 +250,7 @@ func (r *Result) writeIntegrity(b *bytes.Buffer) {
 	add := func(name string, of func(*Integrity) uint64, note string) {
 		cells := []string{name, thousands(of(i))}
 		switch {
-		case r.Database != nil && name == kindReordered:
+		case r.Database != nil && (name == kindReordered || name == kindScattered):
 			cells = append(cells, "-") // rows have no order
 		case r.Database != nil:
 			cells = append(cells, thousands(of(r.Database)))
@@ -266,11 +266,17 @@ func (r *Result) writeIntegrity(b *bytes.Buffer) {
 	add(kindLost, func(i *Integrity) uint64 { return i.Lost }, "acked, not found")
 	add(kindDuplicated, func(i *Integrity) uint64 { return i.Duplicated }, "one event more than once")
 	add(kindReordered, func(i *Integrity) uint64 { return i.Reordered }, "within a key")
+	if i.Scattered > 0 {
+		add(kindScattered, func(i *Integrity) uint64 { return i.Scattered }, "keys in more than one partition: their order is nobody's promise")
+	}
 	add(kindCorrupted, func(i *Integrity) uint64 { return i.Corrupted }, "content is not what was sent")
 	add("not_written but found", func(i *Integrity) uint64 { return i.NotWrittenFound }, `the client was told "not written"`)
 	add("others' records", func(i *Integrity) uint64 { return i.Others }, "in the same offsets, not ours, not judged")
 	g.write(b)
 	fmt.Fprintln(b, i.reading("log", "unknown orders might still have been written"))
+	if i.Elsewhere > 0 {
+		fmt.Fprintf(b, "note: %s %s at another place than the acknowledgement told\n", thousands(i.Elsewhere), map[bool]string{true: "order stands", false: "orders stand"}[i.Elsewhere == 1])
+	}
 	i.writeExamples(b)
 	r.writeDatabase(b)
 	b.WriteByte('\n')

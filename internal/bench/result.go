@@ -241,6 +241,8 @@ func (i *Integrity) metric(name string) (float64, bool) {
 		return float64(i.Duplicated), true
 	case kindReordered:
 		return float64(i.Reordered), true
+	case kindScattered:
+		return float64(i.Scattered), true
 	case kindCorrupted:
 		return float64(i.Corrupted), true
 	case kindNotWrittenFound:

@@ -61,6 +61,7 @@ type Measured struct {
 	Slowest               []Slow
 	Gaps                  []Gap // the first ones, warm-up included
 	GapsMore              uint64
+	Enqueued              bool   // orders were acknowledged before they were written; warm-up included
 	MaxFlying, MaxWaiting uint64 // orders on their way, orders waiting for a connection; warm-up included
 
 	Generator Judgement
@@ -381,7 +382,7 @@ func (r *run) measured(span time.Duration, cut bool, cause error) Measured {
 		Causes: map[string]uint64{}, FirstSeq: r.firstSeq, EndSeq: r.endSeq, Scheduled: r.scheduled,
 		Latency: c.latency, Service: c.service, Lag: c.lag, Refused: c.refused,
 		Series: c.series.points, Slowest: c.slowest, Gaps: c.gaps.found, GapsMore: c.gaps.missed,
-		MaxFlying: r.flow.maxFlying.Load(), MaxWaiting: r.flow.maxWaiting.Load(),
+		Enqueued: r.flow.enqueued.Load(), MaxFlying: r.flow.maxFlying.Load(), MaxWaiting: r.flow.maxWaiting.Load(),
 	}
 	if r.loop != nil {
 		m.FirstSeq = c.firstSeq

@@ -116,6 +116,7 @@ func (i *Integrity) breaches() string {
 	part(i.Lost, "acked order lost", "acked orders lost")
 	part(i.Duplicated, "record duplicated", "records duplicated")
 	part(i.Reordered, "record reordered", "records reordered")
+	part(i.Scattered, "key in several partitions", "keys in several partitions")
 	part(i.Corrupted, "record corrupted", "records corrupted")
 	part(i.NotWrittenFound, "order found that was called not written", "orders found that were called not written")
 	return strings.Join(parts, ", ")

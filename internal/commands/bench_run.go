@@ -240,15 +240,14 @@ func (r *benchRun) readBack(ctx context.Context, a *bench.Account) {
 	}
 	sum, err := bench.Verify(ctx, r.kafka, bench.VerifyOptions{
 		Mark: r.mark, Ledger: r.ledger, Source: r.source, Run: a.Run, N: a.Measured.EndSeq, Keys: r.setup.Keys,
-		Start: r.start, Settle: settle + r.loaded.Kafka.RequestTimeout,
+		Start: r.start, Settle: settle + r.loaded.Kafka.RequestTimeout, Enqueued: a.Measured.Enqueued,
 		Say: func(line string) { r.app.say("%s", line) },
 	})
 	switch {
 	case err == nil:
 		a.Integrity = &sum
 	case ctx.Err() != nil:
-		a.Unverified = "interrupted"
-		a.Measured.CutShort = true
+		a.Unverified, a.Interrupted = "interrupted", true
 	default:
 		a.Unverified = client.Explain(err, r.loaded.Kafka).Error()
 		a.Failed = append(a.Failed, "not verified: "+a.Unverified)
