@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/ordersctl/ordersctl/internal/client"
 	"github.com/ordersctl/ordersctl/internal/tail"
 )
 
@@ -26,9 +27,7 @@ const (
 	fetchPatience = 30 * time.Second
 )
 
-// fetcher reads one partition from next to end. The client library's consumer
-// would do but for two things: it goes on elsewhere where a log was cut off,
-// and keeps to itself how far it is where offsets hold no records.
+// fetcher reads one partition from next to end, by [client.Fetch].
 type fetcher struct {
 	cl        *kgo.Client
 	leaders   *leaders
@@ -143,30 +142,9 @@ func (f *fetcher) ask(ctx context.Context) (*kmsg.FetchResponseTopicPartition, e
 	if err != nil {
 		return nil, err
 	}
-	req := kmsg.NewPtrFetchRequest()
-	req.MaxWaitMillis = 500
-	req.MinBytes = 1
-	req.MaxBytes = fetchBytes
-	req.IsolationLevel = 1 // read committed
-	req.SessionEpoch = -1  // KIP-227: no session
-	rt := kmsg.NewFetchRequestTopic()
-	rt.Topic, rt.TopicID = f.topic, f.id
-	rp := kmsg.NewFetchRequestTopicPartition()
-	rp.Partition, rp.FetchOffset, rp.PartitionMaxBytes = f.partition, f.next, fetchBytes
-	rt.Partitions = append(rt.Partitions, rp)
-	req.Topics = append(req.Topics, rt)
-
-	resp, err := req.RequestWith(ctx, f.cl.Broker(int(leader)))
-	if err != nil {
-		return nil, err
-	}
-	if err := kerr.ErrorForCode(resp.ErrorCode); err != nil {
-		return nil, err
-	}
-	if len(resp.Topics) != 1 || len(resp.Topics[0].Partitions) != 1 {
-		return nil, kerr.UnknownTopicOrPartition
-	}
-	return &resp.Topics[0].Partitions[0], nil
+	return client.Fetch{
+		Topic: f.topic, TopicID: f.id, Partition: f.partition, Offset: f.next, Bytes: fetchBytes, Wait: 500 * time.Millisecond,
+	}.Ask(ctx, f.cl, leader)
 }
 
 // leaders knows which broker leads a partition.

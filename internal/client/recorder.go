@@ -66,6 +66,7 @@ func (b *Blank) Value() []byte {
 
 // Fill is as New, into b, of an order that is written out already: filled is
 // b's Value with the order's canonical form behind it, of which key is a part.
+// now is the record's time, too.
 func (c *Recorder) Fill(b *Blank, filled, key []byte, client string, now time.Time) *kgo.Record {
 	b.bytes = filled
 	event := filled[:idLength:idLength]

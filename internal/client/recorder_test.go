@@ -30,12 +30,12 @@ func TestRecorderMakesWhatToRecordMakes(t *testing.T) {
 				filled := order.Append(b.Value(), &o)
 				key := filled[len(b.Value())+len(`{"id":"`):][:len(o.ID)]
 				r = rec.Fill(b, filled, key, ClientDirect, now)
-				if r.Offset != 0 || !r.Timestamp.IsZero() {
+				if r.Offset != 0 || r.Context != nil || !r.Timestamp.Equal(now) {
 					t.Fatalf("what the client library left is still there: %+v", r)
 				}
-				r.Offset, r.Timestamp = 7, now
+				r.Offset, r.Context, r.Timestamp = 7, t.Context(), now.Add(time.Hour)
 			}
-			r.Offset, r.Timestamp = 0, time.Time{}
+			r.Offset, r.Context, r.Timestamp = 0, nil, time.Time{}
 		}
 		id := HeaderValue(r, HeaderEventID)
 		u, err := uuid.Parse(id)

@@ -6,7 +6,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/ordersctl/ordersctl/internal/client"
 )
 
 // probe finds out whether there is anything left before the end of partitions
@@ -31,7 +32,7 @@ func (t *Tail) probe(ctx context.Context) {
 
 func (t *Tail) probePartition(ctx context.Context, leader int32, p *part) {
 	for !p.reached() {
-		rp, err := t.fetch(ctx, leader, p)
+		rp, err := client.Fetch{Topic: t.opts.Topic, TopicID: t.topicID, Partition: p.id, Offset: p.next, Bytes: partitionBytes}.Ask(ctx, t.cl, leader)
 		switch {
 		case err != nil:
 			return
@@ -62,30 +63,4 @@ func (t *Tail) probePartition(ctx context.Context, leader int32, p *part) {
 			return
 		}
 	}
-}
-
-// fetch asks a broker for what stands at p.next, by itself and without waiting.
-func (t *Tail) fetch(ctx context.Context, leader int32, p *part) (*kmsg.FetchResponseTopicPartition, error) {
-	req := kmsg.NewPtrFetchRequest()
-	req.MaxBytes = partitionBytes
-	req.IsolationLevel = 1 // read committed
-	req.SessionEpoch = -1  // KIP-227: no session
-	rt := kmsg.NewFetchRequestTopic()
-	rt.Topic, rt.TopicID = t.opts.Topic, t.topicID
-	rp := kmsg.NewFetchRequestTopicPartition()
-	rp.Partition, rp.FetchOffset, rp.PartitionMaxBytes = p.id, p.next, partitionBytes
-	rt.Partitions = append(rt.Partitions, rp)
-	req.Topics = append(req.Topics, rt)
-
-	resp, err := req.RequestWith(ctx, t.cl.Broker(int(leader)))
-	if err != nil {
-		return nil, err
-	}
-	if err := kerr.ErrorForCode(resp.ErrorCode); err != nil {
-		return nil, err
-	}
-	if len(resp.Topics) != 1 || len(resp.Topics[0].Partitions) != 1 {
-		return nil, kerr.UnknownTopicOrPartition
-	}
-	return &resp.Topics[0].Partitions[0], nil
 }
