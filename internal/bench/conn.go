@@ -56,7 +56,10 @@ func (c *conn) exchange(now time.Time, timeout time.Duration, request []byte, a 
 			return err
 		}
 	}
-	if _, err := c.Write(request); err != nil {
+	if n, err := c.Write(request); err != nil {
+		if n == 0 && c.raw == c.Conn { // TLS counts whole requests only
+			return &unwrittenError{err}
+		}
 		return err
 	}
 	// The parser calls every error of the first byte the end of the connection.
@@ -65,6 +68,12 @@ func (c *conn) exchange(now time.Time, timeout time.Duration, request []byte, a 
 	}
 	return a.read(c.in)
 }
+
+// unwrittenError says that no byte of a request left: the connection was gone.
+type unwrittenError struct{ err error }
+
+func (e *unwrittenError) Error() string { return e.err.Error() }
+func (e *unwrittenError) Unwrap() error { return e.err }
 
 // causeOf names an error by one of a few words. ours: this machine lacked
 // something, whatever the server did.
