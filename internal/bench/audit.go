@@ -36,6 +36,7 @@ type audit struct {
 	user    []byte // `"b-RUN-`, a user id or an order id of the run anywhere
 	keyOf   []byte // `b-RUN-k`, how the key of every record begins
 	ordered bool   // orders share keys
+	steady  bool   // the topic kept its number of partitions, so no key may move
 	dense   []keyState
 	kept    *Kept // nil where no database is audited
 }
@@ -43,8 +44,9 @@ type audit struct {
 // keyState is what was read of one key: the latest sent of its orders. It is
 // written by the reader of the partition that it was first seen in.
 type keyState struct {
-	owner  atomic.Int32 // partition + 1
-	latest time.Duration
+	owner     atomic.Int32 // partition + 1
+	scattered atomic.Bool  // it was seen in another one too
+	latest    time.Duration
 }
 
 // reader is the part of an audit that one goroutine has for itself.
@@ -59,6 +61,8 @@ type reader struct {
 
 	records, others                  uint64
 	duplicated, reordered, corrupted uint64
+	scattered                        uint64 // keys
+	elsewhere                        int64  // orders
 	examples                         []Breach
 	told                             map[string]int // examples of each kind
 }
@@ -163,11 +167,19 @@ func (r *reader) intact(at spot, seq, key uint64) {
 		return
 	}
 	r.kept.set(at, seq)
+	line := e.read()
+	told := spot{line.Partition, line.Offset}
 	switch e.find(foundIntact) {
 	case foundNot:
+		if line.Offset >= 0 && told != at {
+			r.elsewhere++
+		}
 		r.promised(at, seq, e)
 		r.inOrder(at, seq, key, e)
 	case foundIntact:
+		if told == at {
+			r.elsewhere-- // the other one was the copy
+		}
 		r.duplicated++
 		r.example(kindDuplicated, at, seq, "")
 	}
@@ -190,6 +202,7 @@ func (r *reader) inOrder(at spot, seq, key uint64, e *entry) {
 	}
 	line := e.read()
 	latest, found := r.latestOf(at.partition, key)
+	r.scatter(at, seq, key)
 	if line.State == Acked && found && *latest > line.Answered {
 		if r.reordered++; r.told[kindReordered] < examplesOfKind { // a log of breaches is no reason to be slow
 			r.example(kindReordered, at, seq, fmt.Sprintf("acknowledged %s before an order of its key was sent that stands before it", *latest-line.Answered))
@@ -219,6 +232,36 @@ func (r *reader) latestOf(partition int32, key uint64) (latest *time.Duration, f
 		r.sparse[partKey{partition, key}] = i
 	}
 	return &r.latest[i], found
+}
+
+// scatter counts a key that is in more than one partition though none was
+// added: the order of its orders is then nobody's promise. Keys of which there
+// are too many for an array are compared by the verdict.
+func (r *reader) scatter(at spot, seq, key uint64) {
+	if !r.steady || key >= uint64(len(r.dense)) {
+		return
+	}
+	k := &r.dense[key]
+	if owner := k.owner.Load(); owner != at.partition+1 && k.scattered.CompareAndSwap(false, true) {
+		r.scattered++
+		r.example(kindScattered, at, seq, fmt.Sprintf("its key is in partition %d too", owner-1))
+	}
+}
+
+// scatteredBeyond counts the keys that the readers' maps have more than once.
+func (a *audit) scatteredBeyond(readers []*reader) (n uint64) {
+	if !a.steady || len(a.dense) > 0 {
+		return 0
+	}
+	first := map[uint64]int{}
+	for _, r := range readers {
+		for k := range r.sparse {
+			if first[k.key]++; first[k.key] == 2 {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 // odd is a record that is not, byte for byte, an order of the run: somebody
@@ -367,6 +410,7 @@ func cut(b []byte) []byte { return b[:min(len(b), 64)] }
 // verdict counts, when every record was given to one of the readers.
 func (a *audit) verdict(readers []*reader) Integrity {
 	var sum Integrity
+	elsewhere := int64(0)
 	suspects := map[spot]uint64{}
 	for _, r := range readers {
 		sum.Records += r.records
@@ -374,6 +418,8 @@ func (a *audit) verdict(readers []*reader) Integrity {
 		sum.Duplicated += r.duplicated
 		sum.Reordered += r.reordered
 		sum.Corrupted += r.corrupted
+		sum.Scattered += r.scattered
+		elsewhere += r.elsewhere
 		sum.Examples = append(sum.Examples, r.examples...)
 		maps.Copy(suspects, r.suspects)
 	}
@@ -381,6 +427,8 @@ func (a *audit) verdict(readers []*reader) Integrity {
 	for seq := range a.n {
 		a.settle(seq, &sum)
 	}
+	sum.Scattered += a.scatteredBeyond(readers)
+	sum.Elsewhere = uint64(max(elsewhere, 0))
 	sum.Expected = sum.Acked + sum.UnknownWritten
 	sum.Examples = firstOfEachKind(sum.Examples)
 	return sum

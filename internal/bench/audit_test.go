@@ -407,6 +407,66 @@ func (k keyed) Append(dst []byte, seq uint64) []byte {
 	return order.Append(dst, &o)
 }
 
+// A key is in one partition as long as there are as many as before.
+func TestAKeyInSeveralPartitionsIsABreach(t *testing.T) {
+	for name, test := range map[string]struct {
+		keys   uint64
+		steady bool
+		want   uint64
+	}{
+		"few keys":                         {2, true, 1},
+		"more keys than have a place":      {denseKeys + 1, true, 1},
+		"partitions were added":            {2, false, 0},
+		"many keys, partitions were added": {denseKeys + 1, false, 0},
+	} {
+		src := keyed{shop{keys: 2}, []uint64{0, 0, 0, 0, 1, 1}}
+		l := NewLedger(6)
+		for seq := range uint64(6) {
+			l.Sent(seq, time.Duration(10*seq))
+			l.Settle(seq, client.Acked, time.Duration(10*seq+5), -1, -1)
+		}
+		a := newAudit("orders", testRun, 6, test.keys, l, src)
+		a.steady = test.steady
+		readers := []*reader{a.newReader(), a.newReader()}
+		for seq, partition := range []int32{0, 1, 2, 1, 1, 1} { // the key 0 in three, the key 1 in one
+			o := src.Order(uint64(seq))
+			readers[partition%2].record(spot{partition, int64(seq)}, []byte(o.ID), src.Append(nil, uint64(seq)))
+		}
+		got := a.verdict(readers)
+		if got.Scattered != test.want || got.Breaches() != test.want {
+			t.Errorf("%s: %+v", name, onlyCounts(got))
+		}
+		if told := len(got.Examples); test.keys == 2 && told != int(test.want) {
+			t.Errorf("%s: examples %+v", name, got.Examples)
+		}
+		if test.want > 0 && got.breaches() != "1 key in several partitions" {
+			t.Errorf("%s: %q", name, got.breaches())
+		}
+	}
+}
+
+// A receipt that tells another place than the order's is no loss.
+func TestOrdersAreFoundElsewhereThanTold(t *testing.T) {
+	w := honest(rand.New(rand.NewPCG(1, 2)), 100, 10, 3, true)
+	told := func(seq uint64, p spot) {
+		w.ledger.Settle(seq, client.Acked, w.ledger.Entry(seq).Answered, p.partition, p.offset)
+	}
+	told(7, spot{2, 9999})
+	told(8, spot{0, w.where[8].offset + 1})
+	// Of two copies one is where it was told: whichever comes first, nothing is wrong with the receipt.
+	rec := w.at(20)
+	w.append(20, rec.key, rec.value)
+	last := w.where[20]
+	last.offset = int64(len(w.log[last.partition])) - 1
+	told(20, last)
+	rec = w.at(21)
+	w.append(21, rec.key, rec.value)
+	got := onlyCounts(w.judged(10))
+	if diff := cmp.Diff(Integrity{Expected: 100, Acked: 100, Records: 102, Duplicated: 2, Elsewhere: 2}, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // The order within a key is that of a partition: one that was moved to another
 // (more partitions meanwhile) is no breach there.
 func TestAKeyInTwoPartitionsIsJudgedInEach(t *testing.T) {

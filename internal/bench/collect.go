@@ -30,6 +30,8 @@ type collector struct {
 	mu sync.Mutex
 	// All guarded by mu.
 	latency, service, lag *Histogram
+	refused               *Histogram // of orders that were refused, which latency leaves out
+	dropped               uint64     // measured
 	slots                 [openSeconds]*slot
 	newest                int64 // second
 	closed                int64 // seconds before it are in the series
@@ -50,6 +52,7 @@ type slot struct {
 	latency, lag *Histogram
 	sent         uint64
 	settled      [3]uint64
+	dropped      uint64
 }
 
 type causeCount struct {
@@ -61,7 +64,7 @@ type causeCount struct {
 // Slow is one of the slowest orders.
 type Slow struct {
 	Seq              uint64
-	Latency, Service time.Duration
+	Latency, Service time.Duration // Service is -1 where it was never sent
 	At               time.Duration // when it was answered
 	Outcome          client.Outcome
 	Cause            string
@@ -70,7 +73,7 @@ type Slow struct {
 }
 
 func newCollector(warmup time.Duration) *collector {
-	c := &collector{warmup: warmup, latency: NewHistogram(), service: NewHistogram(), lag: NewHistogram(), gaps: newGaps()}
+	c := &collector{warmup: warmup, latency: NewHistogram(), service: NewHistogram(), lag: NewHistogram(), refused: NewHistogram(), gaps: newGaps()}
 	for i := range c.slots {
 		c.slots[i] = &slot{second: -1, latency: NewHistogram(), lag: NewHistogram()}
 	}
@@ -85,8 +88,14 @@ func (c *collector) absorb(starts []start, ends []sample) {
 	for i := range starts {
 		s := &starts[i]
 		at := c.slot(s.at)
-		if !s.dropped {
+		switch {
+		case !s.dropped:
 			at.sent += uint64(s.orders)
+		case s.due >= c.warmup:
+			c.dropped += uint64(s.orders)
+			fallthrough
+		default:
+			at.dropped += uint64(s.orders)
 		}
 		if s.lag < 0 {
 			continue
@@ -104,12 +113,16 @@ func (c *collector) absorb(starts []start, ends []sample) {
 func (c *collector) add(s *sample) {
 	latency := s.Answered - s.due
 	which := outcomeIndex(s.Outcome)
-	at := c.slot(s.Answered)
-	at.latency.Record(latency)
+	at, refused := c.slot(s.Answered), s.refused()
+	if !refused {
+		at.latency.Record(latency)
+	}
 	at.settled[which]++
 	c.lastAnswer = max(c.lastAnswer, s.Answered)
 	if s.Outcome == client.Acked {
 		c.gaps.ack(s.Answered, s.due, s.Partition)
+	} else {
+		c.gaps.failed(s.Answered, s.due)
 	}
 	if s.Ours && c.ours == nil {
 		c.ours = slowOf(s, latency)
@@ -117,8 +130,12 @@ func (c *collector) add(s *sample) {
 	if s.due < c.warmup {
 		return
 	}
-	c.latency.Record(latency)
-	if s.Sent >= 0 {
+	if refused {
+		c.refused.Record(latency)
+	} else {
+		c.latency.Record(latency)
+	}
+	if s.Sent >= 0 && !refused {
 		c.service.Record(s.Answered - s.Sent)
 	}
 	c.settled[which]++
@@ -132,8 +149,12 @@ func (c *collector) add(s *sample) {
 }
 
 func slowOf(s *sample, latency time.Duration) *Slow {
+	service := time.Duration(-1)
+	if s.Sent >= 0 {
+		service = max(s.Answered-s.Sent, 0)
+	}
 	return &Slow{
-		Seq: s.seq, Latency: latency, Service: max(s.Answered-s.Sent, 0), At: s.Answered,
+		Seq: s.seq, Latency: latency, Service: service, At: s.Answered,
 		Outcome: s.Outcome, Cause: s.Cause, Partition: s.Partition, Offset: s.Offset,
 	}
 }
@@ -167,6 +188,7 @@ func (c *collector) slot(at time.Duration) *slot {
 		c.closeTo(c.newest - openSeconds + 1)
 		s := c.slots[c.newest%openSeconds]
 		s.second, s.sent, s.settled = c.newest, 0, [3]uint64{}
+		s.dropped = 0
 		s.latency.Reset()
 		s.lag.Reset()
 	}
@@ -211,11 +233,12 @@ func (c *collector) finish(now time.Duration) {
 		last.Width = min(last.Width, now-last.At)
 	}
 	c.gaps.closeTo(now + tick)
+	c.gaps.end()
 }
 
 // recent adds up the last seconds that are closed, for up to so long.
-func (c *collector) recent(length time.Duration) (h *Histogram, settled [3]uint64, covered time.Duration) {
-	h = NewHistogram()
+func (c *collector) recent(length time.Duration) figures {
+	h, settled, dropped := NewHistogram(), [3]uint64{}, uint64(0)
 	first := max(c.closed-int64(length/time.Second), 0, c.newest-openSeconds+1)
 	for second := first; second < c.closed; second++ {
 		s := c.slots[second%openSeconds]
@@ -223,8 +246,9 @@ func (c *collector) recent(length time.Duration) (h *Histogram, settled [3]uint6
 		for i, n := range s.settled {
 			settled[i] += n
 		}
+		dropped += s.dropped
 	}
-	return h, settled, time.Duration(c.closed-first) * time.Second
+	return figures{h, settled, dropped, time.Duration(c.closed-first) * time.Second}
 }
 
 // quickest is the smallest latency of this second and the one before.

@@ -28,7 +28,11 @@ func TestCollectorLeavesWarmUpOut(t *testing.T) {
 	if diff := cmp.Diff([3]uint64{1, 1, 0}, c.settled); diff != "" {
 		t.Error(diff)
 	}
-	if c.latency.Count() != 2 || c.latency.Max() != 200*ms || c.lag.Count() != 2 || c.firstSeq != 2 {
+	// The one that was refused is no latency.
+	if c.refused.Count() != 1 || c.refused.Max() != 200*ms {
+		t.Errorf("%d refused to %s", c.refused.Count(), c.refused.Max())
+	}
+	if c.latency.Count() != 1 || c.latency.Max() != 10*ms || c.lag.Count() != 2 || c.firstSeq != 2 {
 		t.Errorf("%d latencies to %s, %d lags, first %d", c.latency.Count(), c.latency.Max(), c.lag.Count(), c.firstSeq)
 	}
 	if diff := cmp.Diff([]causeCount{{client.Acked, "202", 1}, {client.NotWritten, "503", 1}}, c.causes, cmp.AllowUnexported(causeCount{})); diff != "" {
@@ -36,7 +40,7 @@ func TestCollectorLeavesWarmUpOut(t *testing.T) {
 	}
 	want := []Second{
 		{At: 0, Width: time.Second, Sent: 1, Acked: 1, P50: 900 * ms, P99: 900 * ms, Max: 900 * ms, LagP50: ms, LagP99: ms, LagMax: ms},
-		{At: time.Second, Width: 300 * ms, Sent: 2, Acked: 1, NotWritten: 1, Unknown: 1, P50: 200 * ms, P99: 201 * ms, Max: 201 * ms, LagP50: ms, LagP99: ms, LagMax: ms},
+		{At: time.Second, Width: 300 * ms, Sent: 2, Acked: 1, NotWritten: 1, Unknown: 1, P50: 10 * ms, P99: 201 * ms, Max: 201 * ms, LagP50: ms, LagP99: ms, LagMax: ms},
 	}
 	for i := range c.series.points { // three digits
 		c.series.points[i].P50 = c.series.points[i].P50.Round(ms)
@@ -62,6 +66,28 @@ func TestCollectorKeepsTheSlowest(t *testing.T) {
 	for i := 1; i < len(c.slowest); i++ {
 		if c.slowest[i].Latency > c.slowest[i-1].Latency || c.slowest[i].Latency < 980*ms {
 			t.Errorf("the %dth is %s", i, c.slowest[i].Latency)
+		}
+	}
+}
+
+// Refusals are quick: among the latencies they would make a server that is down
+// a fast one. What only waited is no refusal.
+func TestCollectorKeepsRefusalsApart(t *testing.T) {
+	c := newCollector(0)
+	waited := answer(3, 0, 2*time.Second, client.NotWritten, causeNeverSent)
+	waited.Sent = -1
+	refused := answer(4, 0, ms, client.NotWritten, "refused")
+	refused.Sent = -1
+	c.absorb(nil, []sample{
+		answer(0, 0, 300*ms, client.Acked, "202"), answer(1, 0, ms, client.NotWritten, "503"), answer(2, 0, 400*ms, client.Unknown, "500"),
+		waited, refused, answer(5, 0, time.Second, client.NotWritten, causeTimeout),
+	})
+	if c.latency.Count() != 4 || c.refused.Count() != 2 || c.refused.Max() != ms || c.service.Count() != 3 {
+		t.Errorf("%d latencies, %d refused to %s, %d service times", c.latency.Count(), c.refused.Count(), c.refused.Max(), c.service.Count())
+	}
+	for _, s := range c.slowest {
+		if never := s.Seq == 3 || s.Seq == 4; never != (s.Service < 0) {
+			t.Errorf("order %d has a service time of %s", s.Seq, s.Service)
 		}
 	}
 }
@@ -128,6 +154,7 @@ func TestSeriesIsBounded(t *testing.T) {
 }
 
 func TestGaps(t *testing.T) {
+	const failedOrder = -2
 	type ack struct {
 		at, due   time.Duration
 		partition int32
@@ -146,9 +173,22 @@ func TestGaps(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		name string
-		acks []ack
+		acks []ack // of partition failedOrder: not acknowledged
 		want []Gap
 	}{
+		{
+			"an outage that is refused is one", join(every(0, time.Second, 10*ms, -1), every(time.Second, 4*time.Second, 10*ms, failedOrder), every(4*time.Second, 5*time.Second, 10*ms, -1)),
+			[]Gap{{1000 * ms, 3000 * ms, -1}},
+		},
+		{
+			"one that does not end is one", join(every(0, time.Second, 10*ms, -1), every(time.Second, 4*time.Second, 10*ms, failedOrder)),
+			[]Gap{{1000 * ms, 2990 * ms, -1}},
+		},
+		{
+			"one that does not answer is one", join(every(0, time.Second, 10*ms, -1), []ack{{11 * time.Second, time.Second, failedOrder}, {11500 * ms, 1500 * ms, failedOrder}}),
+			[]Gap{{1000 * ms, 10500 * ms, -1}},
+		},
+		{"refusals among acknowledgements have none", join(every(0, 3*time.Second, 20*ms, -1), every(10*ms, 3*time.Second, 20*ms, failedOrder)), nil},
 		{"steady answers have none", every(0, 3*time.Second, 10*ms, -1), nil},
 		{"nor has a slow schedule", every(0, 30*time.Second, 3*time.Second, -1), nil},
 		{
@@ -173,11 +213,16 @@ func TestGaps(t *testing.T) {
 			for now := time.Duration(0); now < 40*time.Second; now += tick {
 				for _, a := range tt.acks {
 					if a.at >= now && a.at < now+tick {
+						if a.partition == failedOrder {
+							g.failed(a.at, a.due)
+							continue
+						}
 						g.ack(a.at, a.due, a.partition)
 					}
 				}
 				g.closeTo(now)
 			}
+			g.end()
 			if diff := cmp.Diff(tt.want, g.found); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}

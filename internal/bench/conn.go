@@ -56,7 +56,10 @@ func (c *conn) exchange(now time.Time, timeout time.Duration, request []byte, a 
 			return err
 		}
 	}
-	if _, err := c.Write(request); err != nil {
+	if n, err := c.Write(request); err != nil {
+		if n == 0 && c.raw == c.Conn { // TLS counts whole requests only
+			return &unwrittenError{err}
+		}
 		return err
 	}
 	// The parser calls every error of the first byte the end of the connection.
@@ -65,6 +68,12 @@ func (c *conn) exchange(now time.Time, timeout time.Duration, request []byte, a 
 	}
 	return a.read(c.in)
 }
+
+// unwrittenError says that no byte of a request left: the connection was gone.
+type unwrittenError struct{ err error }
+
+func (e *unwrittenError) Error() string { return e.err.Error() }
+func (e *unwrittenError) Unwrap() error { return e.err }
 
 // causeOf names an error by one of a few words. ours: this machine lacked
 // something, whatever the server did.
@@ -85,7 +94,7 @@ func causeOf(err error) (cause string, ours bool) {
 		return "reset", false
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded), errors.Is(err, fasthttp.ErrTimeout),
 		errors.As(err, &timeout) && timeout.Timeout():
-		return "timeout", false
+		return causeTimeout, false
 	case errors.Is(err, context.Canceled), errors.Is(err, net.ErrClosed):
 		return "cut short", false
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 )
 
@@ -15,6 +16,25 @@ type Distribution struct {
 	Max         time.Duration `json:"max_ns"`
 	Percentiles []Percentile  `json:"percentiles"` // those with ten samples above them
 	HDR         string        `json:"hdr"`         // base64, V2 compressed
+
+	// Dropped orders are in none of it. Where there are more of them than stand
+	// above a percentile, that one is not known.
+	Dropped uint64 `json:"dropped,omitempty"`
+}
+
+// hidden tells whether so many dropped orders, of which each would have been as
+// slow as any, hide a percentile.
+func hidden(p float64, count, dropped uint64) bool {
+	return float64(dropped) > float64(count+dropped)*(100-p)/100
+}
+
+// leaveOut notes that orders were dropped.
+func (d *Distribution) leaveOut(dropped uint64) {
+	if d == nil {
+		return
+	}
+	d.Dropped = dropped
+	d.Percentiles = slices.DeleteFunc(d.Percentiles, func(x Percentile) bool { return hidden(x.P, d.Count, dropped) })
 }
 
 // Percentile is one of a distribution.
@@ -44,7 +64,7 @@ func NewDistribution(h *Histogram) (*Distribution, error) {
 // At is a percentile, also one that is not listed; false where too few samples
 // stand above it.
 func (d *Distribution) At(p float64) (time.Duration, bool) {
-	if d == nil {
+	if d == nil || hidden(p, d.Count, d.Dropped) {
 		return 0, false
 	}
 	for _, x := range d.Percentiles {

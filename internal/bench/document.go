@@ -14,13 +14,14 @@ type Account struct {
 	Measured  Measured
 	Integrity *Integrity
 	// Unverified says why there is no integrity.
-	Unverified string
-	Database   *Integrity // nil without --verify db, or where NoDatabase says why
-	NoDatabase string
-	Committed  *Span
-	Stages     []Span
-	Leaders    []LeaderChange
-	Thresholds []Threshold
+	Unverified  string
+	Interrupted bool       // the verification was, not the run
+	Database    *Integrity // nil without --verify db, or where NoDatabase says why
+	NoDatabase  string
+	Committed   *Span
+	Stages      []Span
+	Leaders     []LeaderChange
+	Thresholds  []Threshold
 	// Failed are other things that make the run a failure.
 	Failed []string
 }
@@ -30,7 +31,7 @@ func NewResult(a Account) (*Result, error) {
 	m := &a.Measured
 	r := &Result{
 		SchemaVersion: SchemaVersion, Run: a.Run, StartedAt: m.Start.UTC(),
-		Warmup: m.Warmup, Span: m.Span, Took: m.Took, CutShort: m.CutShort,
+		Warmup: m.Warmup, Span: m.Span, Took: m.Took, CutShort: m.CutShort && !m.Full, Full: m.Full, Interrupted: a.Interrupted,
 		Setup: a.Setup, Build: a.Build, Machine: thisMachine(),
 		Orders:    ordersOf(m),
 		Stages:    a.stages(),
@@ -41,14 +42,20 @@ func NewResult(a Account) (*Result, error) {
 	for _, d := range []struct {
 		of   *Histogram
 		into **Distribution
-	}{{m.Latency, &r.Latency}, {m.Service, &r.Service}, {m.Lag, &r.Lag}} {
+	}{{m.Latency, &r.Latency}, {m.Service, &r.Service}, {m.Lag, &r.Lag}, {m.Refused, &r.Refused}} {
+		if d.of == nil {
+			continue
+		}
 		made, err := NewDistribution(d.of)
 		if err != nil {
 			return nil, err
 		}
 		*d.into = made
 	}
-	r.Check(a.Thresholds)
+	r.Latency.leaveOut(m.Dropped)
+	if r.Thresholds = []Checked{}; !r.early() {
+		r.Check(a.Thresholds)
+	}
 	if m.Aborted != "" {
 		r.Aborted = m.Aborted
 	}

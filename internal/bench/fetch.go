@@ -35,6 +35,7 @@ type fetcher struct {
 	id        [16]byte
 	partition int32
 	next, end int64
+	empty     bool // the last answer said that nothing stands from next on
 }
 
 func (f *fetcher) run(ctx context.Context, r *reader) error {
@@ -117,8 +118,14 @@ func (f *fetcher) fetch(ctx context.Context) (records []*kgo.Record, moved bool,
 	case got.Err != nil && len(got.Records) == 0:
 		return nil, false, got.Err
 	case next > f.next:
-		f.next = next
+		f.next, f.empty = next, false
 	case rp.LastStableOffset >= f.end && len(rp.RecordBatches) == 0:
+		if !f.empty {
+			// To take one answer's word for it would be to call lost what a broker
+			// left out this once: another one is asked for, from the leader anew.
+			f.empty = true
+			return nil, false, nil
+		}
 		f.next = f.end // its last offsets hold no records
 	default:
 		return nil, false, nil

@@ -21,6 +21,7 @@ type flow struct {
 	target  atomic.Int64  // it waits until no more than so many are unsettled; negative: nobody waits
 
 	maxFlying, maxWaiting atomic.Uint64
+	enqueued              atomic.Bool   // some were acknowledged before they were written
 	unsolicited           atomic.Uint64 // answers that nobody had asked for
 }
 

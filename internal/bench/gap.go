@@ -34,8 +34,11 @@ type gaps struct {
 
 func newGaps() gaps { return gaps{partitions: map[int32]*silence{}} }
 
+// failed is an order that was not acknowledged: it was due all the same.
+func (g *gaps) failed(at, due time.Duration) { g.all.settled(at, due, false) }
+
 func (g *gaps) ack(at, due time.Duration, partition int32) {
-	g.all.ack(at, due)
+	g.all.settled(at, due, true)
 	if partition < 0 {
 		return
 	}
@@ -47,7 +50,7 @@ func (g *gaps) ack(at, due time.Duration, partition int32) {
 		p = &silence{}
 		g.partitions[partition] = p
 	}
-	p.ack(at, due)
+	p.settled(at, due, true)
 }
 
 // closeTo judges what is before a time.
@@ -69,6 +72,11 @@ func (g *gaps) closeTo(at time.Duration) {
 	})
 }
 
+// end judges the silence that no acknowledgement has ended.
+func (g *gaps) end() {
+	g.all.end(func(from, to time.Duration) { g.keep(Gap{from, to - from, -1}) })
+}
+
 func (g *gaps) keep(x Gap) {
 	if len(g.found) == keptGaps {
 		g.missed++
@@ -77,20 +85,27 @@ func (g *gaps) keep(x Gap) {
 	g.found = append(g.found, x)
 }
 
-// silence watches one stream of acknowledgements.
+// silence watches one stream of outcomes for its acknowledgements.
 type silence struct {
-	oldest [gapRing]time.Duration // by grain: the earliest due of what was acknowledged in it, +1; 0: nothing was
+	oldest [gapRing]time.Duration // by grain: the earliest due of what was settled in it, +1; 0: nothing was
+	acked  [gapRing]bool          // by grain: one of them was acknowledged
 	next   int64                  // grain that is judged next
 	last   time.Duration          // acknowledgement
+	// Of what was settled since then, none of it acknowledged: the earliest due,
+	// +1 (0: there is nothing), and when the last one was.
+	waiting, until time.Duration
 }
 
-func (s *silence) ack(at, due time.Duration) {
+func (s *silence) settled(at, due time.Duration, acked bool) {
 	grain := max(int64(at/gapGrain), s.next)
 	if grain >= s.next+gapRing {
 		return // the collector has not come round for 10 s; there is no telling then
 	}
 	if o := &s.oldest[grain%gapRing]; *o == 0 || due+1 < *o {
 		*o = due + 1
+	}
+	if acked {
+		s.acked[grain%gapRing] = true
 	}
 }
 
@@ -101,9 +116,22 @@ func (s *silence) closeTo(at time.Duration, gap func(from, to time.Duration)) {
 			continue
 		}
 		now := time.Duration(s.next) * gapGrain
-		if from := max(s.last, *o-1); now-from >= minGap {
-			gap(from, now)
+		if s.waiting == 0 || *o < s.waiting {
+			s.waiting = *o
 		}
-		s.last, *o = now, 0
+		s.until, *o = now, 0
+		if acked := &s.acked[s.next%gapRing]; *acked {
+			*acked = false
+			s.end(gap)
+			s.last = now
+		}
 	}
+}
+
+// end tells the silence up to what was settled last, where it was one.
+func (s *silence) end(gap func(from, to time.Duration)) {
+	if from := max(s.last, s.waiting-1); s.waiting > 0 && s.until-from >= minGap {
+		gap(from, s.until)
+	}
+	s.waiting = 0
 }

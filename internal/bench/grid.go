@@ -76,6 +76,9 @@ func millis(d time.Duration) string {
 
 // perSecond is a rate: 5,000/s.
 func perSecond(rate float64) string {
+	if rate > 0 && rate < 0.1 {
+		return threeDigits(rate) + "/s"
+	}
 	if rate > 0 && rate < 10 {
 		return fmt.Sprintf("%.2f/s", rate)
 	}

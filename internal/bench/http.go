@@ -268,21 +268,23 @@ type httpLane struct {
 
 func (l *httpLane) Send(j Job, now time.Duration) {
 	l.write(j)
-	sent, err := l.connect(now)
-	if err != nil {
-		cause, ours := causeOf(err)
-		l.settle(j, Reply{Outcome: client.NotWritten, Cause: cause, Ours: ours, Sent: -1, Answered: l.port.Now(), Partition: -1, Offset: -1})
-		return
+	sent, err := l.exchange(j, now)
+	var unwritten *unwrittenError
+	if errors.As(err, &unwritten) {
+		// The server closed the connection in this very moment. Nothing of the
+		// order has left, so this is no second attempt.
+		l.disconnect()
+		sent, err = l.exchange(j, l.port.Now())
 	}
-	for i := range j.Orders {
-		l.port.Sent(j.Seq+uint64(i), sent)
-	}
-	err = l.conn.exchange(l.port.clock.start.Add(sent), l.http.cfg.Timeout, l.out, l.answer)
 	answered := l.port.Now()
 	if err != nil {
 		l.disconnect()
-		cause, ours := causeOf(err)
-		l.settle(j, Reply{Outcome: client.Unknown, Cause: cause, Ours: ours, Sent: sent, Answered: answered, Partition: -1, Offset: -1})
+		r := Reply{Outcome: client.Unknown, Sent: sent, Answered: answered, Partition: -1, Offset: -1}
+		if sent < 0 || errors.As(err, &unwritten) {
+			r.Outcome, r.Sent = client.NotWritten, -1
+		}
+		r.Cause, r.Ours = causeOf(err)
+		l.settle(j, r)
 		return
 	}
 	more := l.conn.in.Buffered() > 0
@@ -311,6 +313,18 @@ func (l *httpLane) Send(j Job, now time.Duration) {
 		r.Sent, r.Answered = sent, answered
 		l.port.Settle(j, j.Seq+uint64(i), r)
 	}
+}
+
+// exchange sends the job and reads the answer. sent is negative where there was
+// no connection to send it on.
+func (l *httpLane) exchange(j Job, now time.Duration) (sent time.Duration, err error) {
+	if sent, err = l.connect(now); err != nil {
+		return -1, err
+	}
+	for i := range j.Orders {
+		l.port.Sent(j.Seq+uint64(i), sent)
+	}
+	return sent, l.conn.exchange(l.port.clock.start.Add(sent), l.http.cfg.Timeout, l.out, l.answer)
 }
 
 // write makes the request in one piece: one write, one packet.

@@ -13,6 +13,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -407,6 +409,32 @@ func TestHTTPLooksAtAnIdleConnection(t *testing.T) {
 	}
 	if l.(*httpLane).conn.look() != connGood {
 		t.Error("an open connection looks closed")
+	}
+}
+
+// cutConn can't be written to any more.
+type cutConn struct{ net.Conn }
+
+func (cutConn) Write([]byte) (int, error) { return 0, syscall.EPIPE }
+
+// A connection that breaks before a byte of the order has left is nobody's
+// fault: the order goes over another one.
+func TestHTTPSendsWhatHasNotLeft(t *testing.T) {
+	var asked atomic.Int64
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked.Add(1)
+		w.WriteHeader(http.StatusAccepted)
+	}))
+	t.Cleanup(server.Close)
+	s := newSettled()
+	l := mustDial(t, HTTPConfig{URL: server.URL}).Lane(0, s.port)
+	defer l.Close()
+	conn := l.(*httpLane).conn
+	conn.Conn = cutConn{conn.Conn}
+	conn.raw = conn.Conn
+	want := []Reply{{Outcome: client.Acked, Cause: "202", Partition: -1, Offset: -1}}
+	if diff := cmp.Diff(want, withoutTimes(s.send(l, Job{Orders: 1}))); diff != "" || asked.Load() != 1 {
+		t.Errorf("asked %d times (-want +got):\n%s", asked.Load(), diff)
 	}
 }
 

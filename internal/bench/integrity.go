@@ -15,8 +15,13 @@ type Integrity struct {
 	Lost            uint64 `json:"lost"`              // acked, not found
 	Duplicated      uint64 `json:"duplicated"`        // records beyond the first of an order
 	Reordered       uint64 `json:"reordered"`         // behind an order of their key that was sent after their acknowledgement
+	Scattered       uint64 `json:"scattered"`         // keys in more than one partition, though none was added
 	Corrupted       uint64 `json:"corrupted"`         // records of the run that are not what was sent
 	NotWrittenFound uint64 `json:"not_written_found"` // the client was told "not written"
+
+	// Elsewhere are orders that stand intact at another place than their
+	// acknowledgement told. They are not lost, so it is no breach.
+	Elsewhere uint64 `json:"found_elsewhere"`
 
 	Others  uint64        `json:"others"`     // records of somebody else in the same offsets; not judged
 	Records uint64        `json:"records"`    // all that were read
@@ -28,12 +33,12 @@ type Integrity struct {
 
 // Breaches is how many records or orders are not as they should be.
 func (i *Integrity) Breaches() uint64 {
-	return i.Lost + i.Duplicated + i.Reordered + i.Corrupted + i.NotWrittenFound
+	return i.Lost + i.Duplicated + i.Reordered + i.Scattered + i.Corrupted + i.NotWrittenFound
 }
 
 // Breach is one thing that should not be.
 type Breach struct {
-	Kind   string `json:"kind"` // lost, duplicated, reordered, corrupted, not_written_found
+	Kind   string `json:"kind"` // lost, duplicated, reordered, scattered, corrupted, not_written_found
 	UserID string `json:"user_id,omitempty"`
 	Where  string `json:"where,omitempty"` // topic/partition@offset: where it stands, or for a lost one was said to
 	Detail string `json:"detail,omitempty"`
@@ -43,6 +48,7 @@ const (
 	kindLost            = "lost"
 	kindDuplicated      = "duplicated"
 	kindReordered       = "reordered"
+	kindScattered       = "scattered"
 	kindCorrupted       = "corrupted"
 	kindNotWrittenFound = "not_written_found"
 
@@ -51,7 +57,7 @@ const (
 
 // kinds in the order in which they are told.
 func kinds() []string {
-	return []string{kindLost, kindDuplicated, kindReordered, kindCorrupted, kindNotWrittenFound}
+	return []string{kindLost, kindDuplicated, kindReordered, kindScattered, kindCorrupted, kindNotWrittenFound}
 }
 
 // spot is a record's position.

@@ -131,7 +131,7 @@ func kafkaCause(err error) (cause string, ours bool) {
 	case errors.As(err, &code):
 		return code.Message, false
 	case errors.Is(err, kgo.ErrRecordTimeout):
-		return "timeout", false
+		return causeTimeout, false
 	case errors.Is(err, kgo.ErrMaxBuffered):
 		return "buffer full", true
 	case errors.Is(err, kgo.ErrClientClosed):

@@ -111,7 +111,8 @@ func judge(limit time.Duration, open bool, lag *Histogram, points []Second, ours
 		j.invalid(ours.At, "%s on this machine", ours.Cause)
 		return j
 	}
-	starved := starvedBetween(before, after)
+	// Who allows a longer lag allows what makes it.
+	starved := limit <= DefaultLagLimit && starvedBetween(before, after)
 	if !open {
 		// Nothing is due in a closed loop, so nothing can be late, and one that
 		// takes all CPUs together with its server is what many are for.
@@ -125,13 +126,36 @@ func judge(limit time.Duration, open bool, lag *Histogram, points []Second, ours
 	}
 	switch at, late := lateFrom(points, limit); {
 	case j.LagP99 > limit:
-		j.invalid(at, "generator lag p99 %s > %s from %s on: %s", short(j.LagP99), short(limit), stamp(at), j.cause())
+		few := ""
+		if _, enough := lag.At(99); !enough {
+			few = fmt.Sprintf(" of %d %s", lag.Count(), plural(int(min(lag.Count(), 2)), "order"))
+		}
+		j.invalid(at, "generator lag p99 %s%s > %s from %s on: %s", short(j.LagP99), few, short(limit), stamp(at), j.cause())
 	case late:
 		j.invalid(at, "generator lag p50 > %s for %d s and longer from %s on: %s", short(limit), lateSeconds, stamp(at), j.cause())
 	case starved:
 		j.invalid(0, "the generator's threads waited %s for a CPU, over %d times as long as they ran: answers were read late", short(j.WaitedForCPU), starvedTimes)
+	default:
+		j.noteTail(lag, points)
 	}
 	return j
+}
+
+// noteTail tells of a generator that was late with too few orders to spoil the
+// run: the percentiles above are its own doing all the same.
+func (j *Judgement) noteTail(lag *Histogram, points []Second) {
+	const stop = 100 // limits: far beyond what a scheduler does, and seen in the maximum
+	p999, known := lag.At(99.9)
+	if (!known || p999 <= j.LagLimit) && lag.Max() <= stop*j.LagLimit {
+		return
+	}
+	var worst Second
+	for _, p := range points {
+		if p.LagMax > worst.LagMax {
+			worst = p
+		}
+	}
+	j.Notes = append(j.Notes, fmt.Sprintf("the generator itself was up to %s late at %s: latencies above p99 hold that", short(lag.Max()), stamp(worst.At)))
 }
 
 // starvedBetween tells whether this program had too little CPU to read answers

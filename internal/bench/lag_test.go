@@ -39,6 +39,15 @@ func TestJudge(t *testing.T) {
 			name: "in time", open: true, lag: hist(1000, 100*time.Microsecond, 5, 5*ms),
 			points: []Second{second(0, ms/10, 5*ms)}, after: used,
 		},
+		{name: "in time with all but a few", open: true, lag: hist(100_000, ms/10, 50, 5*ms), after: used},
+		{
+			name: "stopped for a moment of a long run", open: true, lag: hist(1_000_000, ms/10, 200, 800*ms), after: used,
+			points: []Second{{At: 0, LagMax: ms}, {At: 65 * time.Second, LagMax: 800 * ms}}, note: "the generator itself was up to 800 ms late at 1:05",
+		},
+		{
+			name: "late with few orders", open: true, lag: hist(100, ms/10, 5, 14*ms), after: used,
+			points: []Second{second(0, ms/10, 14*ms)}, want: "generator lag p99 14 ms of 105 orders > 1 ms from 0:00 on",
+		},
 		{
 			name: "late as a whole", open: true, lag: hist(1000, 100*time.Microsecond, 20, 14*ms), after: full,
 			points: []Second{second(0, ms/10, ms/2), second(190, ms/10, 14*ms), second(191, ms/10, 14*ms)},

@@ -197,10 +197,17 @@ func (r *Result) writeLatency(b *bytes.Buffer) {
 	}
 	g.add(row(from, r.Latency, "ours")...)
 	g.add(row("service time", r.Service, "ours")...)
+	if r.Refused != nil && r.Refused.Count > 0 {
+		g.add(row("refused", r.Refused, "ours")...)
+	}
 	if r.Setup.Loop != "closed" {
 		g.add(row("generator lag", r.Lag, "ours")...)
 	}
 	g.write(b)
+	if n := r.Orders.Dropped; n > 0 && r.Orders.Scheduled > 0 {
+		fmt.Fprintf(b, "note: %s dropped orders (%s %%) are in none of these: what they may have been above is not known\n",
+			thousands(n), threeDigits(100*float64(n)/float64(r.Orders.Scheduled)))
+	}
 	b.WriteByte('\n')
 }
 
@@ -243,7 +250,7 @@ func (r *Result) writeIntegrity(b *bytes.Buffer) {
 	add := func(name string, of func(*Integrity) uint64, note string) {
 		cells := []string{name, thousands(of(i))}
 		switch {
-		case r.Database != nil && name == kindReordered:
+		case r.Database != nil && (name == kindReordered || name == kindScattered):
 			cells = append(cells, "-") // rows have no order
 		case r.Database != nil:
 			cells = append(cells, thousands(of(r.Database)))
@@ -259,11 +266,17 @@ func (r *Result) writeIntegrity(b *bytes.Buffer) {
 	add(kindLost, func(i *Integrity) uint64 { return i.Lost }, "acked, not found")
 	add(kindDuplicated, func(i *Integrity) uint64 { return i.Duplicated }, "one event more than once")
 	add(kindReordered, func(i *Integrity) uint64 { return i.Reordered }, "within a key")
+	if i.Scattered > 0 {
+		add(kindScattered, func(i *Integrity) uint64 { return i.Scattered }, "keys in more than one partition: their order is nobody's promise")
+	}
 	add(kindCorrupted, func(i *Integrity) uint64 { return i.Corrupted }, "content is not what was sent")
 	add("not_written but found", func(i *Integrity) uint64 { return i.NotWrittenFound }, `the client was told "not written"`)
 	add("others' records", func(i *Integrity) uint64 { return i.Others }, "in the same offsets, not ours, not judged")
 	g.write(b)
 	fmt.Fprintln(b, i.reading("log", "unknown orders might still have been written"))
+	if i.Elsewhere > 0 {
+		fmt.Fprintf(b, "note: %s %s at another place than the acknowledgement told\n", thousands(i.Elsewhere), map[bool]string{true: "order stands", false: "orders stand"}[i.Elsewhere == 1])
+	}
 	i.writeExamples(b)
 	r.writeDatabase(b)
 	b.WriteByte('\n')
@@ -344,10 +357,8 @@ func (r *Result) writeThresholds(b *bytes.Buffer) {
 		switch {
 		case strings.HasPrefix(t.Text, "error_rate"):
 			note = "(not_written + unknown) / scheduled"
-		case t.Value == "-" && strings.HasPrefix(t.Text, "p"):
-			note = "fewer than 10 samples above it"
 		case t.Value == "-":
-			note = "not known"
+			note = r.unknownBecause(t.Text)
 		}
 		g.add(word, t.Text, t.Value, note)
 	}
@@ -355,6 +366,20 @@ func (r *Result) writeThresholds(b *bytes.Buffer) {
 	g.rows = g.rows[1:]
 	g.write(b)
 	b.WriteByte('\n')
+}
+
+// unknownBecause is why a figure can't be told.
+func (r *Result) unknownBecause(threshold string) string {
+	name := threshold[:max(strings.IndexAny(threshold, "<>=!"), 0)]
+	p, percentile := percentileOf(name)
+	dropped := kindOf(name) == latencyMetric && r.Latency != nil && r.Latency.Dropped > 0
+	switch {
+	case dropped && (!percentile || hidden(p, r.Latency.Count, r.Latency.Dropped)):
+		return "the dropped orders may have been above it"
+	case percentile:
+		return "fewer than 10 samples above it"
+	}
+	return "not known"
 }
 
 func (r *Result) writeSlowest(b *bytes.Buffer) {

@@ -123,6 +123,20 @@ func TestTheVerdictIsTheLastLineAndTheWorstCauseCounts(t *testing.T) {
 		{"all is well", func(*Result) {}, 0, "PASS     valid, intact, 3 of 3 thresholds"},
 		{"not verified", func(r *Result) { r.Integrity, r.Unverified = nil, "--verify none" }, 0, "PASS     valid, not verified, 3 of 3 thresholds"},
 		{"cut short", func(r *Result) { r.CutShort, r.Span = true, 42*time.Second }, 130, "PASS     cut short after 42 s: valid, intact, 3 of 3 thresholds (exit 130)"},
+		{"the ledger was full", func(r *Result) { r.Full, r.Span = true, 42*time.Second }, 0, "PASS     ended by its full ledger after 42 s: valid, intact, 3 of 3 thresholds"},
+		{"cut short in warm-up", func(r *Result) {
+			r.CutShort, r.Span, r.Orders, r.Thresholds = true, 0, Orders{}, nil
+		}, 130, "PASS     cut short in warm-up: valid, intact (exit 130)"},
+		{"verification was interrupted", func(r *Result) {
+			r.Integrity, r.Unverified, r.Interrupted = nil, "interrupted", true
+		}, 130, "PASS     verification interrupted: valid, not verified, 3 of 3 thresholds (exit 130)"},
+		{"some were not acknowledged, and nobody said how many may be", func(r *Result) {
+			r.Thresholds, r.Orders.Dropped, r.Orders.Acked = nil, 129_622, r.Orders.Acked-129_622
+		}, 0, "PASS     valid, intact, 36 not acked, 129,622 dropped"},
+		{"most were not acknowledged", func(r *Result) {
+			r.Thresholds, r.Orders.NotWritten, r.Orders.Acked = nil, 1_499_964, 30
+		}, 1, "FAIL     only 30 of 1,500,000 orders were acknowledged (exit 1)"},
+		{"most were not acknowledged, as they may", func(r *Result) { r.Orders.NotWritten, r.Orders.Acked = 1_499_964, 30 }, 0, "PASS     valid, intact, 3 of 3 thresholds"},
 		{"a threshold is missed", func(r *Result) {
 			r.Thresholds[0] = Checked{"p99<50ms", "61.2 ms", false}
 		}, 3, "FAIL     p99 61.2 ms, wanted < 50 ms (exit 3)"},
@@ -203,6 +217,60 @@ func TestBreachesAreNamedInTheSummary(t *testing.T) {
 	}
 	if got := strings.Count(out.String(), "orders/1@7"); got != examplesShown {
 		t.Errorf("%d examples", got)
+	}
+}
+
+// Where orders were dropped, percentiles that they may have been above are not
+// known, and thresholds on those not met.
+func TestDroppedOrdersHidePercentiles(t *testing.T) {
+	h := NewHistogram()
+	h.RecordN(ms, 985_000)
+	d, err := NewDistribution(h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := fiveMinutes()
+	r.Orders = Orders{Scheduled: 1_000_000, Acked: 985_000, Dropped: 15_000}
+	r.Latency = d
+	r.Latency.leaveOut(r.Orders.Dropped)
+	for metric, known := range map[string]bool{"p50": true, "p98": true, "p99": false, "p99.9": false, "max": false, "mean": false, "dropped": true} {
+		if v, got := r.Metric(metric); got != known {
+			t.Errorf("%s is %g, known %t", metric, v, got)
+		}
+		live := figures{latency: h, settled: [3]uint64{985_000}, dropped: 15_000}
+		if v, got := live.Metric(metric); got != known && metric != "dropped" {
+			t.Errorf("while it runs %s is %g, known %t", metric, v, got)
+		}
+	}
+	for _, p := range r.Latency.Percentiles {
+		if p.P >= 99 {
+			t.Errorf("p%g is listed", p.P)
+		}
+	}
+	var out bytes.Buffer
+	r.Check([]Threshold{{Text: "p99<50ms", Metric: "p99", Op: "<", Bound: 5e7}, {Text: "max<50ms", Metric: "max", Op: "<", Bound: 5e7}})
+	r.Judge()
+	if err := r.WriteText(&out, ReportOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"note: 15,000 dropped orders (1.50 %) are in none of these: what they may have been above is not known\n",
+		"FAIL  p99<50ms  -  the dropped orders may have been above it\nFAIL  max<50ms  -  the dropped orders may have been above it\n",
+		"FAIL     p99 is not known, wanted < 50 ms; max is not known, wanted < 50 ms (exit 3)\n",
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%q is not in\n%s", want, out.String())
+		}
+	}
+}
+
+func TestRefusalsHaveARowOfTheirOwn(t *testing.T) {
+	r := fiveMinutes()
+	r.Refused = &Distribution{Count: 30, Max: 2 * ms, Percentiles: []Percentile{{50, ms}}}
+	var out bytes.Buffer
+	r.writeLatency(&out)
+	if !strings.Contains(out.String(), "\nrefused        1.00     -     -      -       -        -   2.00         30  ours\n") {
+		t.Error(out.String())
 	}
 }
 

@@ -26,7 +26,10 @@ type Result struct {
 	Span     time.Duration `json:"span_ns"` // of the schedule, as far as it came
 	Took     time.Duration `json:"took_ns"` // to the last answer
 	CutShort bool          `json:"cut_short"`
+	Full     bool          `json:"ledger_full"`
 	Aborted  string        `json:"aborted,omitempty"` // the threshold that ended the run
+	// Interrupted says that the verification was: the run itself is complete.
+	Interrupted bool `json:"verification_interrupted"`
 
 	Verdict Verdict `json:"verdict"`
 	Setup   Setup   `json:"setup"`
@@ -37,6 +40,7 @@ type Result struct {
 	Latency    *Distribution `json:"latency"`       // from the intended send time
 	Service    *Distribution `json:"service_time"`  // from the send
 	Lag        *Distribution `json:"generator_lag"` // the pacer's own
+	Refused    *Distribution `json:"refused"`       // from the intended send time, of orders that were turned away; not in Latency
 	Stages     []Span        `json:"stages"`
 	Generator  Generator     `json:"generator"`
 	Integrity  *Integrity    `json:"integrity"` // null where the log was not read
@@ -49,7 +53,7 @@ type Result struct {
 	GapsMissed uint64        `json:"gaps_not_listed"`
 	Series     []Point       `json:"series"`
 
-	failed []string // see Judge
+	Failed []string `json:"-"` // other things that make it a failure; see Judge
 }
 
 // Setup is the configuration of a run, complete: a run with the same one, build
@@ -148,8 +152,8 @@ type Checked struct {
 // Slowest is one of the slowest orders, by latency from the schedule.
 type Slowest struct {
 	Latency time.Duration `json:"latency_ns"`
-	Service time.Duration `json:"service_time_ns"`
-	At      time.Duration `json:"answered_ns"` // since the start, warm-up included
+	Service time.Duration `json:"service_time_ns"` // -1: never sent
+	At      time.Duration `json:"answered_ns"`     // since the start, warm-up included
 	Outcome string        `json:"outcome"`
 	Cause   string        `json:"cause"`
 	Where   string        `json:"where,omitempty"` // topic/partition@offset, where the answer told
@@ -207,7 +211,7 @@ func (r *Result) Metric(name string) (float64, bool) {
 	}
 	switch name {
 	case "max", "mean":
-		if r.Latency == nil || r.Latency.Count == 0 {
+		if r.Latency == nil || r.Latency.Count == 0 || r.Latency.Dropped > 0 {
 			return 0, false
 		}
 		if name == "max" {
@@ -237,6 +241,8 @@ func (i *Integrity) metric(name string) (float64, bool) {
 		return float64(i.Duplicated), true
 	case kindReordered:
 		return float64(i.Reordered), true
+	case kindScattered:
+		return float64(i.Scattered), true
 	case kindCorrupted:
 		return float64(i.Corrupted), true
 	case kindNotWrittenFound:

@@ -56,10 +56,12 @@ type Measured struct {
 	FirstSeq, EndSeq uint64 // of what was measured; the ledger has warm-up's too, from 0
 
 	Latency, Service, Lag *Histogram // Lag is empty in a closed loop
+	Refused               *Histogram // orders that were turned away; not in Latency and Service
 	Series                []Second   // warm-up included
 	Slowest               []Slow
 	Gaps                  []Gap // the first ones, warm-up included
 	GapsMore              uint64
+	Enqueued              bool   // orders were acknowledged before they were written; warm-up included
 	MaxFlying, MaxWaiting uint64 // orders on their way, orders waiting for a connection; warm-up included
 
 	Generator Judgement
@@ -332,7 +334,7 @@ func (r *run) abandon() {
 		for i := range j.Orders {
 			// As long as it had waited by then; how long it would have, nobody knows.
 			r.spare.Settle(j, j.Seq+uint64(i), Reply{
-				Outcome: client.NotWritten, Cause: "never sent", Sent: -1, Answered: now, Partition: -1, Offset: -1,
+				Outcome: client.NotWritten, Cause: causeNeverSent, Sent: -1, Answered: now, Partition: -1, Offset: -1,
 			})
 		}
 	}
@@ -378,9 +380,9 @@ func (r *run) measured(span time.Duration, cut bool, cause error) Measured {
 		Start: r.clock.start, Warmup: r.Plan.Warmup, Full: r.full,
 		Acked: c.settled[0], NotWritten: c.settled[1], Unknown: c.settled[2], Dropped: r.dropped,
 		Causes: map[string]uint64{}, FirstSeq: r.firstSeq, EndSeq: r.endSeq, Scheduled: r.scheduled,
-		Latency: c.latency, Service: c.service, Lag: c.lag,
+		Latency: c.latency, Service: c.service, Lag: c.lag, Refused: c.refused,
 		Series: c.series.points, Slowest: c.slowest, Gaps: c.gaps.found, GapsMore: c.gaps.missed,
-		MaxFlying: r.flow.maxFlying.Load(), MaxWaiting: r.flow.maxWaiting.Load(),
+		Enqueued: r.flow.enqueued.Load(), MaxFlying: r.flow.maxFlying.Load(), MaxWaiting: r.flow.maxWaiting.Load(),
 	}
 	if r.loop != nil {
 		m.FirstSeq = c.firstSeq

@@ -79,7 +79,7 @@ func (e *endpoint) run(t *testing.T, ctx context.Context, connections int, o Opt
 	if settled != m.Scheduled {
 		t.Errorf("%d scheduled, %d have an outcome: %+v", m.Scheduled, settled, m.Causes)
 	}
-	if n := m.Latency.Count(); n != settled-m.Dropped {
+	if n := m.Latency.Count() + m.Refused.Count(); n != settled-m.Dropped {
 		t.Errorf("%d latencies of %d orders", n, settled-m.Dropped)
 	}
 	return m
@@ -217,6 +217,28 @@ func TestRunDropsWhatDoesNotFit(t *testing.T) {
 	}
 	if e.orders.Load() != int64(m.Acked) {
 		t.Errorf("server saw %d orders", e.orders.Load())
+	}
+	// Each of them would have been as slow as any.
+	r, err := NewResult(Account{Run: testRun, Source: newTestSource(t, SourceOptions{Seed: 1}), Measured: m, Unverified: "--verify none"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"p50", "p90", "p99", "max", "mean"} {
+		if v, known := r.Metric(name); known {
+			t.Errorf("%s is %s although %d were dropped", name, time.Duration(v), m.Dropped)
+		}
+	}
+	if m.Lag.Count() != m.Scheduled {
+		t.Errorf("%d lags of %d orders: dropped ones may be late, too", m.Lag.Count(), m.Scheduled)
+	}
+	var text strings.Builder
+	if err := r.WriteText(&text, ReportOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`note: 1\d\d dropped orders \(\d\d.\d %\) are in none of these`, `(?m)^FAIL .*only \d+ of 200 orders were acknowledged`} {
+		if !regexp.MustCompile(want).MatchString(text.String()) {
+			t.Errorf("%s is not in\n%s", want, text.String())
+		}
 	}
 }
 

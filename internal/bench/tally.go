@@ -3,6 +3,8 @@ package bench
 import (
 	"sync"
 	"time"
+
+	"github.com/ordersctl/ordersctl/internal/client"
 )
 
 // tallySize is how many samples a lane keeps before it hands them on: enough
@@ -15,6 +17,13 @@ type sample struct {
 	seq uint64
 	due time.Duration
 	Reply
+}
+
+// refused tells of an order that somebody turned away. That takes no time worth
+// the name: among the latencies it would make a server that refuses half of its
+// orders a fast one. Those that waited for nothing are no such.
+func (s *sample) refused() bool {
+	return s.Outcome == client.NotWritten && s.Cause != causeTimeout && s.Cause != causeNeverSent
 }
 
 // start is a job as a lane takes it, or as the pacer drops it.

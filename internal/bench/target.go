@@ -45,6 +45,12 @@ type Reply struct {
 	Ours bool
 }
 
+// The causes of orders that nobody has refused and nobody has taken.
+const (
+	causeTimeout   = "timeout"
+	causeNeverSent = "never sent"
+)
+
 // doubt is for an answer that more came behind of: which of them is the
 // order's, only a receipt tells.
 func (r *Reply) doubt() {
@@ -73,6 +79,9 @@ func (p *Port) Settle(j Job, seq uint64, r Reply) {
 	p.ledger.Settle(seq, r.Outcome, r.Answered, r.Partition, r.Offset)
 	p.tally.end(sample{seq: seq, due: j.Due, Reply: r})
 	p.flow.settled(r.Outcome)
+	if r.Cause == causeEnqueued {
+		p.flow.enqueued.Store(true)
+	}
 }
 
 // Unsolicited counts an answer that nobody had asked for.

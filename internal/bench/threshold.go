@@ -37,7 +37,7 @@ const (
 func MetricNames() []string {
 	return []string{
 		"p50", "p90", "p99", "p99.9", "p99.99", "p99.999", "max", "mean", "error_rate", "rate", "dropped",
-		"lost", "duplicated", "reordered", "corrupted", "not_written_found",
+		"lost", "duplicated", "reordered", "scattered", "corrupted", "not_written_found",
 	}
 }
 
@@ -49,7 +49,7 @@ func kindOf(metric string) metricKind {
 		return shareMetric
 	case "rate":
 		return rateMetric
-	case "dropped", "lost", "duplicated", "reordered", "corrupted", "not_written_found":
+	case "dropped", "lost", "duplicated", "reordered", "scattered", "corrupted", "not_written_found":
 		return countMetric
 	}
 	if _, ok := percentileOf(metric); ok {

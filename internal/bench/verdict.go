@@ -27,7 +27,7 @@ type Verdict struct {
 // failed are other things that make the run a failure, such as a log that could
 // not be read.
 func (r *Result) Judge(failed ...string) {
-	r.failed = append(r.failed, failed...)
+	r.Failed = append(r.Failed, failed...)
 	type cause struct {
 		code int
 		text string
@@ -53,17 +53,26 @@ func (r *Result) Judge(failed ...string) {
 	if r.Aborted != "" && !slices.ContainsFunc(r.Thresholds, func(t Checked) bool { return t.Text == r.Aborted && !t.OK }) {
 		add(ExitCheck, "%s was not met over %s", r.Aborted, Window)
 	}
-	for _, text := range r.failed {
+	for _, text := range r.Failed {
 		add(ExitFailed, "%s", text)
 	}
-	if r.Orders.Acked == 0 {
+	switch {
+	case r.early():
+	case r.Orders.Acked == 0:
 		add(ExitFailed, "no order was acknowledged")
+	case r.Orders.Acked < r.Orders.Scheduled/2 && !r.judgesOutcomes():
+		add(ExitFailed, "only %s of %s orders were acknowledged", thousands(r.Orders.Acked), thousands(r.Orders.Scheduled))
 	}
 	switch {
-	case r.CutShort && r.Aborted != "":
-		// The threshold has told why.
+	case r.Full, r.CutShort && r.Aborted != "":
+		// It ended as it had to; the threshold has told why.
+	case r.early():
+		add(ExitInterrupted, "cut short in warm-up")
 	case r.CutShort:
 		add(ExitInterrupted, "cut short after %s", clockTime(r.Span))
+	}
+	if r.Interrupted {
+		add(ExitInterrupted, "verification interrupted")
 	}
 	r.Verdict = Verdict{Word: "PASS", Reasons: []string{}}
 	for _, c := range causes {
@@ -82,6 +91,17 @@ func (r *Result) Judge(failed ...string) {
 	}
 }
 
+// early tells that the run was cut short in its warm-up: nothing was measured,
+// so there is nothing to judge.
+func (r *Result) early() bool { return r.CutShort && r.Orders.Scheduled == 0 }
+
+// judgesOutcomes tells whether somebody has said how many orders may fail.
+func (r *Result) judgesOutcomes() bool {
+	return slices.ContainsFunc(r.Thresholds, func(c Checked) bool {
+		return strings.HasPrefix(c.Text, "error_rate") || strings.HasPrefix(c.Text, "rate") || strings.HasPrefix(c.Text, "dropped")
+	})
+}
+
 // breaches is "3 acked orders lost, 1 record duplicated".
 func (i *Integrity) breaches() string {
 	var parts []string
@@ -96,6 +116,7 @@ func (i *Integrity) breaches() string {
 	part(i.Lost, "acked order lost", "acked orders lost")
 	part(i.Duplicated, "record duplicated", "records duplicated")
 	part(i.Reordered, "record reordered", "records reordered")
+	part(i.Scattered, "key in several partitions", "keys in several partitions")
 	part(i.Corrupted, "record corrupted", "records corrupted")
 	part(i.NotWrittenFound, "order found that was called not written", "orders found that were called not written")
 	return strings.Join(parts, ", ")
@@ -124,9 +145,12 @@ func (r *Result) line() string {
 	text := strings.Join(v.Reasons, "; ")
 	if v.Word == "PASS" {
 		var parts []string
-		if r.CutShort {
+		switch {
+		case r.Full:
+			parts = append(parts, fmt.Sprintf("ended by its full ledger after %s: valid", clockTime(r.Span)))
+		case text != "":
 			parts = append(parts, text+": valid")
-		} else {
+		default:
 			parts = append(parts, "valid")
 		}
 		switch {
@@ -139,12 +163,27 @@ func (r *Result) line() string {
 			met := n - countFunc(r.Thresholds, func(c Checked) bool { return !c.OK })
 			parts = append(parts, fmt.Sprintf("%d of %d thresholds", met, n))
 		}
-		text = strings.Join(parts, ", ")
+		text = strings.Join(append(parts, r.missing()...), ", ")
 	}
 	if v.ExitCode != 0 {
 		text += fmt.Sprintf(" (exit %d)", v.ExitCode)
 	}
 	return fmt.Sprintf("%-7s  %s", v.Word, text)
+}
+
+// missing is what a run that passes has to say of orders that were not
+// acknowledged, where no threshold says how many may be.
+func (r *Result) missing() (parts []string) {
+	if r.judgesOutcomes() {
+		return nil
+	}
+	if n := r.Orders.NotWritten + r.Orders.Unknown; n > 0 {
+		parts = append(parts, thousands(n)+" not acked")
+	}
+	if n := r.Orders.Dropped; n > 0 {
+		parts = append(parts, thousands(n)+" dropped")
+	}
+	return parts
 }
 
 func countFunc[T any](list []T, is func(T) bool) int {

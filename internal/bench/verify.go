@@ -104,8 +104,11 @@ type VerifyOptions struct {
 	// long after it was sent an order of unknown outcome may still be written.
 	Start  time.Time
 	Settle time.Duration
-	Say    func(string) // what is waited for; nil for nobody
-	Keep   *Kept        // filled for VerifyDatabase; nil where no database is audited
+	// Enqueued says that some orders were acknowledged before they were in the
+	// log (serve --ack enqueued). Those settle too.
+	Enqueued bool
+	Say      func(string) // what is waited for; nil for nobody
+	Keep     *Kept        // filled for VerifyDatabase; nil where no database is audited
 }
 
 // Verify reads the topic from its mark to its end and judges the run's orders.
@@ -124,6 +127,7 @@ func Verify(ctx context.Context, cl *kgo.Client, opts VerifyOptions) (Integrity,
 		return Integrity{}, err
 	}
 	a := newAudit(opts.Mark.Topic, opts.Run, opts.N, opts.Keys, opts.Ledger, opts.Source)
+	a.steady = len(ends) == len(opts.Mark.Ends)
 	if opts.Keep != nil {
 		opts.Keep.reset(opts.Mark.Ends, ends)
 		a.kept = opts.Keep
@@ -140,19 +144,27 @@ func Verify(ctx context.Context, cl *kgo.Client, opts VerifyOptions) (Integrity,
 // settle waits until no unknown order can be written any more.
 func (o *VerifyOptions) settle(ctx context.Context) (time.Duration, error) {
 	var last time.Duration
-	unknown := 0
+	unknown, enqueued := 0, 0
 	for seq := range o.N {
-		if e := o.Ledger.Entry(seq); e.State == Unknown || e.State == Open {
+		switch e := o.Ledger.Entry(seq); {
+		case e.State == Unknown || e.State == Open:
 			unknown++
+			last = max(last, e.Sent)
+		case o.Enqueued && e.State == Acked && e.Offset < 0:
+			enqueued++
 			last = max(last, e.Sent)
 		}
 	}
 	wait := time.Until(o.Start.Add(last + o.Settle))
-	if unknown == 0 || wait <= 0 {
+	if unknown+enqueued == 0 || wait <= 0 {
 		return 0, nil
 	}
 	wait = min(wait, o.Settle) // also where clocks were set
-	o.Say(fmt.Sprintf("waiting %s: %d unknown orders may still be written until their delivery timeout", wait.Round(time.Second), unknown))
+	what := fmt.Sprintf("%d unknown", unknown)
+	if enqueued > 0 {
+		what = fmt.Sprintf("%d unknown and %d enqueued", unknown, enqueued)
+	}
+	o.Say(fmt.Sprintf("waiting %s: %s orders may still be written until their delivery timeout", wait.Round(time.Second), what))
 	return wait, pause(ctx, wait)
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/ordersctl/ordersctl/internal/client"
 )
@@ -227,5 +228,65 @@ func TestVerifyWaitsForUnknownOrders(t *testing.T) {
 	opts.Start = time.Now().Add(-time.Minute)
 	if _, err := Verify(t.Context(), cl, opts); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// An order that is only enqueued is acknowledged before it is in the log.
+func TestVerifyWaitsForEnqueuedOrders(t *testing.T) {
+	_, cl := kafkaWith(t, 1)
+	mark, err := TakeMark(t.Context(), cl, "orders", true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := honest(rand.New(rand.NewPCG(1, 2)), 10, 10, 1, false)
+	late := *w.at(9)
+	*w.at(9) = logged{}
+	w.write(t, cl)
+	opts := w.options(mark)
+	opts.Settle, opts.Enqueued = 2*time.Second, true
+	opts.Say = func(line string) {
+		rec := &kgo.Record{Topic: "orders", Key: late.key, Value: late.value}
+		if err := cl.ProduceSync(context.WithoutCancel(t.Context()), rec).FirstErr(); err != nil {
+			t.Error(err)
+		}
+		if !strings.Contains(line, "0 unknown and 10 enqueued orders may still be written") {
+			t.Errorf("it says %q", line)
+		}
+	}
+	got, err := Verify(t.Context(), cl, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(Integrity{Expected: 10, Acked: 10, Records: 10}, onlyCounts(got)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// One empty answer is not the end of the log.
+func TestVerifyAsksTwiceForWhatIsNotThere(t *testing.T) {
+	kafka, cl := kafkaWith(t, 1)
+	mark, err := TakeMark(t.Context(), cl, "orders", true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := honest(rand.New(rand.NewPCG(1, 2)), 10, 10, 1, false)
+	w.write(t, cl)
+	kafka.ControlKey(int16(kmsg.Fetch), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		req := r.(*kmsg.FetchRequest) //nolint:forcetypeassert // it is of that key
+		resp := req.ResponseKind().(*kmsg.FetchResponse)
+		topic := kmsg.NewFetchResponseTopic()
+		topic.Topic, topic.TopicID = req.Topics[0].Topic, req.Topics[0].TopicID
+		empty := kmsg.NewFetchResponseTopicPartition()
+		empty.HighWatermark, empty.LastStableOffset = 10, 10
+		topic.Partitions = append(topic.Partitions, empty)
+		resp.Topics = append(resp.Topics, topic)
+		return resp, nil, true // this once
+	})
+	got, err := Verify(t.Context(), cl, w.options(mark))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(Integrity{Expected: 10, Acked: 10, Records: 10}, onlyCounts(got)); diff != "" {
+		t.Error(diff)
 	}
 }

@@ -169,15 +169,14 @@ func (w *watcher) snapshot(c counts) Snapshot {
 func (c *collector) show(s *Snapshot, thresholds []Threshold) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	recent, _, _ := c.recent(Window)
-	s.Recent = recent.Quantiles()
+	s.Recent = c.recent(Window).latency.Quantiles()
 	s.Latency, s.Lag = c.latency.Quantiles(), c.lag.Quantiles()
 	s.Seconds = c.series.last(60)
 	s.Gaps = append(s.Gaps, c.gaps.found...)
 	for _, k := range c.causes {
 		s.Causes = append(s.Causes, CauseCount{string(k.outcome), k.cause, k.n})
 	}
-	m := figures{c.latency, c.settled, s.Now - c.warmup}
+	m := figures{c.latency, c.settled, c.dropped, s.Now - c.warmup}
 	for _, t := range thresholds {
 		state := ThresholdState{Threshold: t, Known: t.Known(m)}
 		state.Value, state.OK = t.Eval(m)
@@ -193,8 +192,7 @@ func (c *collector) failing(thresholds []Threshold, warmup time.Duration) error 
 	if time.Duration(c.closed)*time.Second < warmup+Window {
 		return nil
 	}
-	latency, settled, covered := c.recent(Window)
-	m := figures{latency, settled, covered}
+	m := c.recent(Window)
 	for _, t := range thresholds {
 		if value, ok := t.Eval(m); !ok && t.Known(m) {
 			return &AbortError{Threshold: t, Value: value}
@@ -207,6 +205,7 @@ func (c *collector) failing(thresholds []Threshold, warmup time.Duration) error 
 type figures struct {
 	latency *Histogram
 	settled [3]uint64
+	dropped uint64
 	span    time.Duration
 }
 
@@ -224,12 +223,15 @@ func (f figures) Metric(name string) (float64, bool) {
 		}
 		return float64(f.settled[0]) / f.span.Seconds(), true
 	}
-	return latencyMetricOf(f.latency, name)
+	return latencyMetricOf(f.latency, f.dropped, name)
 }
 
-func latencyMetricOf(h *Histogram, name string) (float64, bool) {
+// latencyMetricOf knows no figure that dropped orders may have been beyond.
+func latencyMetricOf(h *Histogram, dropped uint64, name string) (float64, bool) {
 	switch {
 	case h == nil || h.Count() == 0:
+		return 0, false
+	case dropped > 0 && (name == "max" || name == "mean"):
 		return 0, false
 	case name == "max":
 		return float64(h.Max()), true
@@ -238,6 +240,9 @@ func latencyMetricOf(h *Histogram, name string) (float64, bool) {
 	}
 	p, ok := percentileOf(name)
 	if !ok {
+		return 0, false
+	}
+	if hidden(p, h.Count(), dropped) {
 		return 0, false
 	}
 	d, ok := h.At(p)
@@ -260,5 +265,5 @@ func (m *Measured) Metric(name string) (float64, bool) {
 	case "dropped":
 		return float64(m.Dropped), true
 	}
-	return latencyMetricOf(m.Latency, name)
+	return latencyMetricOf(m.Latency, m.Dropped, name)
 }

@@ -149,17 +149,19 @@ func (o *benchOptions) addFlags(fs *pflag.FlagSet) {
 	o.rate = benchDefaultRate
 	fs.VarP(&o.rate, "rate", "r", "orders per second: 500, 5k, or max (closed loop, as fast as they are taken)")
 	fs.StringArrayVar(&o.stages, "stage", nil, "a part of the schedule, `LENGTH@RATE` or LENGTH@FROM..TO; repeat it for more")
-	fs.DurationVarP(&o.duration, "duration", "d", benchDefaultDuration, "length of the run without warm-up; 0: until stopped, or until the ledger is full")
-	fs.Uint64VarP(&o.count, "count", "n", 0, "end after this many orders (without warm-up)")
-	fs.DurationVar(&o.warmup, "warmup", 0, "load so long before anything is measured")
+	o.duration, o.timeout = benchDefaultDuration, bench.DefaultTimeout
+	fs.VarP((*lengthFlag)(&o.duration), "duration", "d", "length of the run without warm-up; 0: until stopped, or until the ledger is full")
+	fs.VarP((*countFlag)(&o.count), "count", "n", "end after this many orders (without warm-up)")
+	fs.Var((*lengthFlag)(&o.warmup), "warmup", "load so long before anything is measured")
 	fs.IntVarP(&o.concurrency, "concurrency", "c", 0, "closed loop: so many orders under way, no rate")
 	fs.StringVar(&o.arrivals, "arrivals", string(bench.Constant), "constant, or poisson: as independent customers arrive")
 	fs.IntVar(&o.connections, "connections", bench.DefaultConnections, "connections to the endpoint")
 	fs.IntVar(&o.batch, "batch", 1, "orders per request, to the endpoint's /orders")
-	fs.DurationVar(&o.timeout, "timeout", bench.DefaultTimeout, "how long an order may take from its send")
+	fs.Var((*lengthFlag)(&o.timeout), "timeout", "how long an order may take from its send")
 	fs.IntVar(&o.maxInFlight, "max-in-flight", bench.DefaultMaxInFlight, "orders sent, or waiting for a connection; what is due beyond is dropped and counted")
 
-	fs.Uint64Var(&o.keys, "keys", benchDefaultKeys, "how many order ids there are")
+	o.keys = benchDefaultKeys
+	fs.Var((*countFlag)(&o.keys), "keys", "how many order ids there are")
 	fs.StringVar(&o.keyDist, "key-dist", string(bench.Uniform), "how orders spread over them: uniform, zipf, unique")
 	fs.StringVar(&o.statuses, "statuses", "", "statuses and their weights: pending=5,paid=3,shipped")
 	fs.Var(&o.size, "size", "size of each order in bytes (default: as it comes, about 140)")

@@ -24,6 +24,10 @@ const (
 	verifyNone = "none"
 )
 
+// slowestRate is one order in about a quarter of an hour. Less is not load, and
+// a slip of the finger more likely.
+const slowestRate = unit.Rate(0.001)
+
 // complete checks what the flags say, and together.
 func (o *benchOptions) complete() error {
 	for _, check := range []func() error{o.checkNumbers, o.checkTarget, o.completePlan, o.completeSource, o.completeChecks} {
@@ -46,6 +50,8 @@ func (o *benchOptions) checkNumbers() error {
 		{o.timeout <= 0, "timeout", "is not above 0"},
 		{o.maxInFlight < o.batch, "max-in-flight", "is less than one request holds"},
 		{o.given("count") && o.count == 0, "count", "is not 1 or more"},
+		{o.count > mostOrders, "count", fmt.Sprintf("is over %s: the ledger of more would not fit", thousands(mostOrders))},
+		{o.rate > 0 && o.rate < slowestRate, "rate", fmt.Sprintf("is less than %v", slowestRate)},
 		{o.given("concurrency") && o.concurrency < 1, "concurrency", "is not 1 or more"},
 		{o.duration < 0, "duration", "is negative"},
 		{o.warmup < 0, "warmup", "is negative"},
@@ -104,6 +110,11 @@ func (o *benchOptions) completePlan() error {
 			if err != nil {
 				return usageError("", "--stage: %w", err)
 			}
+			for _, r := range []unit.Rate{st.From, st.To} {
+				if r > 0 && r < slowestRate {
+					return usageError("a pause is LENGTH@0", "--stage: the rate of %q is less than %v", text, slowestRate)
+				}
+			}
 			p.Stages = append(p.Stages, st)
 		}
 	default:
@@ -117,7 +128,7 @@ func (o *benchOptions) completePlan() error {
 	}
 	o.plan = p
 	if n := o.orders(); n > mostOrders {
-		return usageError("make it shorter or slower", "%s orders: at %d bytes each their ledger takes %s", thousands(int64(min(n, 1<<62))), bench.LedgerBytes, unit.Size(n*bench.LedgerBytes).Human())
+		return usageError("make it shorter or slower", "%s orders: at %d bytes each their ledger takes %s", thousands(int64(min(n, 1<<62))), bench.LedgerBytes, unit.Size(min(n*bench.LedgerBytes, 1<<62)).Human())
 	}
 	return nil
 }

@@ -247,7 +247,7 @@ func (r *benchRun) readBack(ctx context.Context, a *bench.Account) {
 	}
 	opts := bench.VerifyOptions{
 		Mark: r.mark, Ledger: r.ledger, Source: r.source, Run: a.Run, N: a.Measured.EndSeq, Keys: r.setup.Keys,
-		Start: r.start, Settle: settle + r.loaded.Kafka.RequestTimeout,
+		Start: r.start, Settle: settle + r.loaded.Kafka.RequestTimeout, Enqueued: a.Measured.Enqueued,
 		Say: func(line string) { r.app.say("%s", line) },
 	}
 	if r.db != nil {
@@ -261,8 +261,7 @@ func (r *benchRun) readBack(ctx context.Context, a *bench.Account) {
 			r.readDatabase(ctx, a, opts)
 		}
 	case ctx.Err() != nil:
-		a.Unverified = "interrupted"
-		a.Measured.CutShort = true
+		a.Unverified, a.Interrupted = "interrupted", true
 	default:
 		a.Unverified = client.Explain(err, r.loaded.Kafka).Error()
 		a.Failed = append(a.Failed, "not verified: "+a.Unverified)

@@ -47,6 +47,7 @@ func TestBenchFlagsMakeAPlan(t *testing.T) {
 		{"a rate and a length", "-r 5k -d 5m --warmup 15s", bench.Plan{Stages: []bench.Stage{{For: 5 * time.Minute, From: 5000, To: 5000}}, Warmup: 15 * time.Second, Batch: 1, Arrivals: constant}},
 		{"until stopped", "-d 0", bench.Plan{Stages: []bench.Stage{{From: 1000, To: 1000}}, Batch: 1, Arrivals: constant}},
 		{"a count is an end", "-n 500", bench.Plan{Stages: []bench.Stage{{From: 1000, To: 1000}}, Count: 500, Batch: 1, Arrivals: constant}},
+		{"a count as people write it", "-n 1.5k -d 1d", bench.Plan{Stages: []bench.Stage{{For: 24 * time.Hour, From: 1000, To: 1000}}, Count: 1500, Batch: 1, Arrivals: constant}},
 		{"whichever comes first", "-n 500 -d 10s", bench.Plan{Stages: []bench.Stage{{For: 10 * time.Second, From: 1000, To: 1000}}, Count: 500, Batch: 1, Arrivals: constant}},
 		{"stages", "--stage 30s@1k --stage 1m@1k..10k --arrivals poisson", bench.Plan{
 			Stages: []bench.Stage{{For: 30 * time.Second, From: 1000, To: 1000}, {For: time.Minute, From: 1000, To: 10_000}}, Batch: 1, Arrivals: bench.Poisson,
@@ -78,6 +79,11 @@ func TestBenchRefusesWhatDoesNotFit(t *testing.T) {
 		"--stage 1s@0":                         "pauses",
 		"-c 0":                                 "--concurrency is not 1 or more",
 		"-n 0":                                 "--count is not 1 or more",
+		"-n 18446744073709551615":              "--count is over 1,073,741,824",
+		"-c 1 --warmup 1s -n 2000M":            "--count is over 1,073,741,824",
+		"-r 1000M -d 2500000h":                 "their ledger takes",
+		"-r 0.0001":                            "--rate is less than 0.001/s",
+		"--stage 1h@0.0001":                    `the rate of "1h@0.0001" is less than 0.001/s`,
 		"-d -1s":                               "--duration is negative",
 		"--timeout 0s":                         "--timeout is not above 0",
 		"--hdr -":                              "--hdr wants a file",
@@ -271,5 +277,32 @@ func TestTwoResultsNeedTwoFiles(t *testing.T) {
 	}
 	if _, err := os.Stat(file); err == nil {
 		t.Error("an empty file is left")
+	}
+}
+
+func TestNumbersAndLengthsAreReadAsPeopleWriteThem(t *testing.T) {
+	for text, want := range map[string]uint64{"0": 0, "500": 500, "5k": 5000, "1.5M": 1_500_000, "18446744073709551615": 1<<64 - 1} {
+		var c countFlag
+		if err := c.Set(text); err != nil || uint64(c) != want {
+			t.Errorf("%s is %d, %v", text, c, err)
+		}
+	}
+	for _, text := range []string{"", "k", "abc", "1.5", "-1", "-1k", "0.0001k", "1e6", "99999999999999999999", "99999999999999M", "NaNk", "InfM"} {
+		c := countFlag(7)
+		if err := c.Set(text); err == nil || c != 7 || !strings.Contains(err.Error(), "wants one like 500, 10k, 1.5M") {
+			t.Errorf("%q is %d, %v", text, c, err)
+		}
+	}
+	for text, want := range map[string]time.Duration{"0": 0, "30s": 30 * time.Second, "1d12h": 36 * time.Hour} {
+		var l lengthFlag
+		if err := l.Set(text); err != nil || time.Duration(l) != want {
+			t.Errorf("%s is %s, %v", text, time.Duration(l), err)
+		}
+	}
+	for _, text := range []string{"", "5", "abc", "5 minutes"} {
+		var l lengthFlag
+		if err := l.Set(text); err == nil || !strings.Contains(err.Error(), "wants one like 30s, 5m, 1h30m") {
+			t.Errorf("%q is %s, %v", text, time.Duration(l), err)
+		}
 	}
 }
