@@ -58,8 +58,8 @@ func TestScripts(t *testing.T) {
 			"untilfile":   untilFile,
 			"fromfile":    fromFile,
 			"lines":       lines,
-			"sigterm":     sigterm,
 			"letter":      letter,
+			"sigterm":     sigterm,
 		},
 	})
 }

@@ -82,6 +82,7 @@ func addProcessFlags(fs *pflag.FlagSet) {
 }
 
 func runProcess(ctx context.Context, opts *processOptions) error {
+	defer collectLess()()
 	app, l := opts.app, opts.cfg
 	log := app.Logger(l)
 	db, err := database(l)
