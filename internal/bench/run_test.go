@@ -39,7 +39,7 @@ func newEndpoint(t *testing.T) *endpoint {
 		body, _ := io.ReadAll(r.Body)
 		e.orders.Add(max(int64(strings.Count(string(body), "\n")), 1))
 		if slow := e.slow.Load(); slow > 0 {
-			time.Sleep(time.Duration(slow)) //nolint:forbidigo // it is a slow server
+			<-time.After(time.Duration(slow))
 		}
 		e.mu.RLock()
 		defer e.mu.RUnlock()
