@@ -19,6 +19,13 @@ const (
 	// a long one they would be lost in the p99.
 	lateSeconds = 3
 
+	// starvedShare of the run is how long the program's threads together may have
+	// waited for a CPU, where orders waited for connections starvedFactor times
+	// the limit: an answer that has come and is not read for want of a CPU looks
+	// like a connection that the server keeps busy.
+	starvedShare  = 0.5
+	starvedFactor = 10
+
 	// busyCPU is the share of its CPUs above which a closed loop measures this
 	// program as much as the server.
 	busyCPU = 0.9
@@ -88,7 +95,8 @@ func (u usage) since(before usage) (process, machine float64, waited time.Durati
 func cpus() int { return min(runtime.NumCPU(), max(runtime.GOMAXPROCS(0), 1)) }
 
 // judge holds a run against the limits. The series is without warm-up.
-func judge(limit time.Duration, open bool, lag *Histogram, points []Second, ours *Slow, before, after usage) Judgement {
+func judge(limit time.Duration, open bool, c *collector, points []Second, before, after usage) Judgement {
+	lag, ours := c.lag, c.ours
 	if limit == 0 {
 		limit = DefaultLagLimit
 	}
@@ -113,8 +121,27 @@ func judge(limit time.Duration, open bool, lag *Histogram, points []Second, ours
 		j.invalid(at, "generator lag p99 %s > %s from %s on: %s", short(j.LagP99), short(limit), stamp(at), j.cause())
 	case late:
 		j.invalid(at, "generator lag p50 > %s for %d s and longer from %s on: %s", short(limit), lateSeconds, stamp(at), j.cause())
+	default:
+		j.starved(c, points, after.at.Sub(before.at))
 	}
 	return j
+}
+
+// starved finds the generator that never looks late, because it is late in all
+// that it does.
+func (j *Judgement) starved(c *collector, points []Second, took time.Duration) {
+	behind := c.latency.quantile(99) - c.service.quantile(99)
+	if behind <= starvedFactor*j.LagLimit || float64(j.WaitedForCPU) < starvedShare*float64(took) {
+		return
+	}
+	var since time.Duration
+	for _, p := range points {
+		if p.P99 > starvedFactor*j.LagLimit {
+			since = p.At
+			break
+		}
+	}
+	j.invalid(since, "generator waited %s for a CPU in %s, and orders for connections from %s on", short(j.WaitedForCPU), short(took), stamp(since))
 }
 
 func (j *Judgement) invalid(at time.Duration, format string, args ...any) {
