@@ -19,6 +19,13 @@ const (
 	// a long one they would be lost in the p99.
 	lateSeconds = 3
 
+	// starvedHalf of the run is how long the program's threads together may have
+	// waited for a CPU, where orders waited for connections starvedFactor times
+	// the limit: an answer that has come and is not read for want of a CPU looks
+	// like a connection that the server keeps busy.
+	starvedHalf   = 0.5
+	starvedFactor = 10
+
 	// busyCPU is the share of its CPUs above which a closed loop measures this
 	// program as much as the server.
 	busyCPU = 0.9
@@ -98,7 +105,8 @@ func (u usage) since(before usage) (process, machine float64, waited time.Durati
 func cpus() int { return min(runtime.NumCPU(), max(runtime.GOMAXPROCS(0), 1)) }
 
 // judge holds a run against the limits. The series is without warm-up.
-func judge(limit time.Duration, open bool, lag *Histogram, points []Second, ours *Slow, before, after usage) Judgement {
+func judge(limit time.Duration, open bool, c *collector, points []Second, before, after usage) Judgement {
+	lag, ours := c.lag, c.ours
 	if limit == 0 {
 		limit = DefaultLagLimit
 	}
@@ -112,7 +120,7 @@ func judge(limit time.Duration, open bool, lag *Histogram, points []Second, ours
 		return j
 	}
 	// Who allows a longer lag allows what makes it.
-	starved := limit <= DefaultLagLimit && starvedBetween(before, after)
+	starved, took := limit <= DefaultLagLimit && starvedBetween(before, after), after.at.Sub(before.at)
 	if !open {
 		// Nothing is due in a closed loop, so nothing can be late, and one that
 		// takes all CPUs together with its server is what many are for.
@@ -134,7 +142,8 @@ func judge(limit time.Duration, open bool, lag *Histogram, points []Second, ours
 	case late:
 		j.invalid(at, "generator lag p50 > %s for %d s and longer from %s on: %s", short(limit), lateSeconds, stamp(at), j.cause())
 	case starved:
-		j.invalid(0, "the generator's threads waited %s for a CPU, over %d times as long as they ran: answers were read late", short(j.WaitedForCPU), starvedTimes)
+		j.invalid(0, "generator waited %s for a CPU in %s from 0:00 on, over %d times as long as it ran: answers were read late", short(j.WaitedForCPU), short(took), starvedTimes)
+	case limit <= DefaultLagLimit && j.lateInAll(c, points, before, after):
 	default:
 		j.noteTail(lag, points)
 	}
@@ -165,6 +174,26 @@ func starvedBetween(before, after usage) bool {
 	wall := after.at.Sub(before.at)
 	return before.hasCPU && after.hasCPU &&
 		waited > starvedTimes*(after.process-before.process) && float64(waited) > starvedShare*float64(wall)
+}
+
+// lateInAll finds the generator that never looks late, because it is late in
+// all that it does: orders wait for connections while it waits for a CPU, half
+// of the run and more, and longer than it runs.
+func (j *Judgement) lateInAll(c *collector, points []Second, before, after usage) bool {
+	took, ran := after.at.Sub(before.at), after.process-before.process
+	behind := c.latency.quantile(99) - c.service.quantile(99)
+	if behind <= starvedFactor*j.LagLimit || float64(j.WaitedForCPU) < starvedHalf*float64(took) || j.WaitedForCPU < ran {
+		return false
+	}
+	var since time.Duration
+	for _, p := range points {
+		if p.P99 > starvedFactor*j.LagLimit {
+			since = p.At
+			break
+		}
+	}
+	j.invalid(since, "generator waited %s for a CPU in %s, and orders for connections from %s on", short(j.WaitedForCPU), short(took), stamp(since))
+	return true
 }
 
 func (j *Judgement) invalid(at time.Duration, format string, args ...any) {

@@ -22,12 +22,16 @@ func TestJudge(t *testing.T) {
 		return usage{at: at.Add(10 * time.Second), hasCPU: true, process: ran, hasWait: true, waited: waited}
 	}
 	used := usage{at: at.Add(10 * time.Second), hasCPU: true, process: time.Second}
+	waited := used
+	waited.process = 5 * time.Second
+	idle.hasWait, waited.hasWait, waited.waited = true, true, 12*time.Second
 	full := usage{at: at.Add(10 * time.Second), hasCPU: true, process: time.Duration(cpus()) * 10 * time.Second}
 	for _, tt := range []struct {
 		name   string
 		open   bool
 		limit  time.Duration
 		lag    *Histogram
+		felt   time.Duration // p99 of the latency; of the service time it is 5 ms
 		points []Second
 		ours   *Slow
 		after  usage
@@ -68,16 +72,27 @@ func TestJudge(t *testing.T) {
 		},
 		{
 			name: "in time, but too poor in CPU to read answers", open: true, lag: hist(1000, 0, 0, 0), after: waiting(2*time.Second, 7*time.Second),
-			want: "the generator's threads waited 7 s for a CPU, over 3 times as long as they ran: answers were read late",
+			want: "generator waited 7 s for a CPU in 10 s from 0:00 on, over 3 times as long as it ran: answers were read late",
 		},
 		{name: "a server on the same machine takes its part", open: true, lag: hist(1000, 0, 0, 0), after: waiting(3*time.Second, 8*time.Second)},
 		{name: "little to do, and little to wait for", open: true, lag: hist(1000, 0, 0, 0), after: waiting(100*ms, 500*ms)},
 		{name: "a closed loop that is poor in CPU", lag: NewHistogram(), after: waiting(2*time.Second, 7*time.Second), note: "the generator's threads waited 7 s for a CPU"},
+		{
+			name: "never late, for want of a CPU", open: true, lag: hist(1000, 0, 0, 0), after: waited, felt: 2 * time.Second,
+			points: []Second{{P99: 5 * ms}, {At: time.Second, P99: 2 * time.Second}},
+			want:   "generator waited 12 s for a CPU in 10 s, and orders for connections from 0:01 on", since: time.Second,
+		},
+		{name: "a server that stalls", open: true, lag: hist(1000, 0, 0, 0), after: used, felt: 2 * time.Second},
+		{name: "a busy machine that keeps up", open: true, lag: hist(1000, 0, 0, 0), after: waited, felt: 8 * ms},
 		{name: "a closed loop is never late", lag: NewHistogram(), after: full, note: "the generator used 100 % of its CPUs"},
 		{name: "a closed loop at ease", lag: NewHistogram(), after: used},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			j := judge(tt.limit, tt.open, tt.lag, tt.points, tt.ours, idle, tt.after)
+			c := newCollector(0)
+			c.lag, c.ours = tt.lag, tt.ours
+			c.latency.Record(max(tt.felt, 5*ms))
+			c.service.Record(5 * ms)
+			j := judge(tt.limit, tt.open, c, tt.points, idle, tt.after)
 			if j.Valid != (tt.want == "") || !strings.HasPrefix(j.Reason, tt.want) || j.At != tt.since {
 				t.Errorf("valid %t, %q at %s, want %q at %s", j.Valid, j.Reason, j.At, tt.want, tt.since)
 			}

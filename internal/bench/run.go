@@ -407,7 +407,7 @@ func (r *run) measured(span time.Duration, cut bool, cause error) Measured {
 	for len(points) > 0 && points[0].At < m.Warmup {
 		points = points[1:]
 	}
-	m.Generator = judge(r.LagLimit, r.queue != nil, c.lag, points, c.ours, r.before, after)
+	m.Generator = judge(r.LagLimit, r.queue != nil, c, points, r.before, after)
 	if n := r.flow.unsolicited.Load(); n > 0 {
 		m.note("the server answered %s times without being asked; those connections were dropped", thousands(n))
 	}
