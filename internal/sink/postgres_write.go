@@ -19,13 +19,13 @@ const pgLock = `SELECT group_id, next_offset FROM consumer_offsets WHERE topic_i
 
 // pgNear has the bookings of a range, and the one before, whose gap may reach
 // into it.
-const pgNear = `SELECT log_offset, last_offset, outcome FROM record_outcomes
+const pgNear = `SELECT log_offset, last_offset, outcome, event_id FROM record_outcomes
 WHERE topic_id = $1 AND partition = $2 AND log_offset BETWEEN $3 AND $4
 UNION ALL
-(SELECT log_offset, last_offset, outcome FROM record_outcomes
+(SELECT log_offset, last_offset, outcome, event_id FROM record_outcomes
 WHERE topic_id = $1 AND partition = $2 AND log_offset < $3 ORDER BY log_offset DESC LIMIT 1)`
 
-const pgPlaces = `SELECT log_offset FROM order_events WHERE topic_id = $1 AND partition = $2 AND log_offset BETWEEN $3 AND $4`
+const pgPlaces = `SELECT log_offset, event_id, content_hash FROM order_events WHERE topic_id = $1 AND partition = $2 AND log_offset BETWEEN $3 AND $4`
 
 const pgEvents = `SELECT event_id, content_hash FROM order_events WHERE event_id = ANY($1::text[])`
 
@@ -167,12 +167,12 @@ func (t *pgTransaction) read(ctx context.Context, b *Batch, from, to int) (known
 	if err != nil {
 		return known{}, err
 	}
-	k := known{places: map[int64]Outcome{}, events: make(map[string][sha256.Size]byte, len(entries)), rows: make(map[string]Place, len(entries))}
+	k := known{places: map[int64]booked{}, events: make(map[string][sha256.Size]byte, len(entries)), rows: make(map[string]Place, len(entries))}
 	for _, row := range results[0].Rows {
-		k.addOutcome(readInt8(row[0]), readInt8(row[1]), Outcome(row[2]))
+		k.addOutcome(readInt8(row[0]), readInt8(row[1]), booked{outcome: Outcome(row[2]), event: string(row[3])})
 	}
 	for _, row := range results[1].Rows {
-		k.places[readInt8(row[0])] = Booked
+		k.places[readInt8(row[0])] = booked{Booked, string(row[1]), [sha256.Size]byte(row[2])}
 	}
 	for _, row := range results[2].Rows {
 		k.events[string(row[0])] = [sha256.Size]byte(row[1])
@@ -184,12 +184,12 @@ func (t *pgTransaction) read(ctx context.Context, b *Batch, from, to int) (known
 }
 
 // addOutcome notes one row of record_outcomes.
-func (k *known) addOutcome(first, last int64, outcome Outcome) {
-	if outcome == Skipped {
+func (k *known) addOutcome(first, last int64, held booked) {
+	if held.outcome == Skipped {
 		k.gaps = append(k.gaps, gap{first, last})
 		return
 	}
-	k.places[first] = outcome
+	k.places[first] = held
 }
 
 func (t *pgTransaction) write(ctx context.Context, b *Batch, p *plan) error {

@@ -176,18 +176,18 @@ func (t *liteTransaction) query(ctx context.Context, fn func(*sql.Rows) error, t
 	return rows.Err()
 }
 
-const liteNear = `SELECT log_offset, last_offset, outcome FROM record_outcomes
+const liteNear = `SELECT log_offset, last_offset, outcome, coalesce(event_id, '') FROM record_outcomes
 WHERE topic_id = ? AND partition = ? AND log_offset BETWEEN ? AND ?
 UNION ALL
-SELECT * FROM (SELECT log_offset, last_offset, outcome FROM record_outcomes
+SELECT * FROM (SELECT log_offset, last_offset, outcome, coalesce(event_id, '') FROM record_outcomes
 WHERE topic_id = ? AND partition = ? AND log_offset < ? ORDER BY log_offset DESC LIMIT 1)`
 
 func (t *liteTransaction) near(ctx context.Context, b *Batch, first, last int64, k *known) error {
 	return t.query(ctx, func(r *sql.Rows) error {
 		var from, to int64
-		var outcome string
-		err := r.Scan(&from, &to, &outcome)
-		k.addOutcome(from, to, Outcome(outcome))
+		var held booked
+		err := r.Scan(&from, &to, (*string)(&held.outcome), &held.event)
+		k.addOutcome(from, to, held)
 		return err
 	}, liteNear, b.TopicID, b.Partition, first, last, b.TopicID, b.Partition, first)
 }
@@ -195,16 +195,22 @@ func (t *liteTransaction) near(ctx context.Context, b *Batch, first, last int64,
 func (t *liteTransaction) read(ctx context.Context, b *Batch, from, to int) (known, error) {
 	entries := b.Entries[from:to]
 	first, last := entries[0].Offset, entries[len(entries)-1].Offset
-	k := known{places: map[int64]Outcome{}, events: make(map[string][sha256.Size]byte, len(entries)), rows: make(map[string]Place, len(entries))}
+	k := known{places: map[int64]booked{}, events: make(map[string][sha256.Size]byte, len(entries)), rows: make(map[string]Place, len(entries))}
 	if err := t.near(ctx, b, first, last, &k); err != nil {
 		return k, err
 	}
 	if err := t.query(ctx, func(r *sql.Rows) error {
 		var at int64
-		err := r.Scan(&at)
-		k.places[at] = Booked
+		var hash []byte
+		held := booked{outcome: Booked}
+		if err := r.Scan(&at, &held.event, &hash); err != nil {
+			return err
+		}
+		var err error
+		held.hash, err = readHash(held.event, hash)
+		k.places[at] = held
 		return err
-	}, "SELECT log_offset FROM order_events WHERE topic_id = ? AND partition = ? AND log_offset BETWEEN ? AND ?", b.TopicID, b.Partition, first, last); err != nil {
+	}, "SELECT log_offset, event_id, content_hash FROM order_events WHERE topic_id = ? AND partition = ? AND log_offset BETWEEN ? AND ?", b.TopicID, b.Partition, first, last); err != nil {
 		return k, err
 	}
 	events, ids := make([]string, 0, len(entries)), make([]string, 0, len(entries))
@@ -223,11 +229,9 @@ func (t *liteTransaction) read(ctx context.Context, b *Batch, from, to int) (kno
 		if err := r.Scan(&id, &hash); err != nil {
 			return err
 		}
-		if len(hash) != sha256.Size {
-			return fmt.Errorf("order_events: the content_hash of event %q has %d bytes", id, len(hash))
-		}
-		k.events[id] = [sha256.Size]byte(hash)
-		return nil
+		var err error
+		k.events[id], err = readHash(id, hash)
+		return err
 	}, "SELECT event_id, content_hash FROM order_events WHERE event_id IN (SELECT value FROM json_each(?))", list); err != nil {
 		return k, err
 	}
@@ -241,6 +245,13 @@ func (t *liteTransaction) read(ctx context.Context, b *Batch, from, to int) (kno
 		k.rows[id] = at
 		return err
 	}, "SELECT id, topic_id, partition, log_offset FROM orders WHERE id IN (SELECT value FROM json_each(?))", list)
+}
+
+func readHash(event string, hash []byte) ([sha256.Size]byte, error) {
+	if len(hash) != sha256.Size {
+		return [sha256.Size]byte{}, fmt.Errorf("order_events: the content_hash of event %q has %d bytes", event, len(hash))
+	}
+	return [sha256.Size]byte(hash), nil
 }
 
 func (t *liteTransaction) write(ctx context.Context, b *Batch, p *plan) error {
@@ -355,12 +366,12 @@ func (s *lite) writePlain(ctx context.Context, b *Batch) (w Written, ok bool, er
 		return Written{}, false, nil
 	}
 	var k known
-	k.places = map[int64]Outcome{}
+	k.places = map[int64]booked{}
 	if err := tx.near(ctx, b, b.Entries[0].Offset, b.Entries[len(b.Entries)-1].Offset, &k); err != nil {
 		return Written{}, false, err
 	}
 	for i := range b.Entries {
-		if len(k.places)+len(k.gaps) > 0 && k.booked(b.Entries[i].Offset) != "" {
+		if len(k.places)+len(k.gaps) > 0 && k.booked(b.Entries[i].Offset).outcome != "" {
 			return Written{}, false, nil
 		}
 	}

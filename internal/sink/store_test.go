@@ -7,8 +7,11 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -57,6 +60,8 @@ func suite(t *testing.T, k kit) {
 	t.Run("what the database refuses", func(t *testing.T) { testRefused(t, k) })
 	t.Run("every order comes back as it was", func(t *testing.T) { testExact(t, k) })
 	t.Run("skip", func(t *testing.T) { testSkip(t, k) })
+	t.Run("a log that was written anew", func(t *testing.T) { testLogChanged(t, k) })
+	t.Run("a log that was written anew, set apart", func(t *testing.T) { testSetApart(t, k) })
 	t.Run("walk", func(t *testing.T) { testWalk(t, k) })
 	t.Run("retain", func(t *testing.T) { testRetain(t, k) })
 	t.Run("migrate", func(t *testing.T) { testMigrate(t, k) })
@@ -563,6 +568,80 @@ func testSkip(t *testing.T, k kit) {
 	}
 	if n, err := s.Totals(ctx); err != nil || n.Skipped != 5+18+9 {
 		t.Errorf("%d offsets are skipped, %v", n.Skipped, err)
+	}
+}
+
+// testLogChanged reads other records at places that are booked.
+func testLogChanged(t *testing.T, k kit) {
+	for _, c := range []struct {
+		name  string
+		other Entry
+		says  string // "" where it may be the same record
+	}{
+		{"another event at an applied place", entry(5, "x", "other", 7), `was booked as event "e5", now event "other" is there`},
+		{"the event with other content", entry(5, "x", "e5", 7), `was booked as event "e5", now it is there with other content`},
+		{"what is refused at an applied place", refused(5), `now event "e-refused-5" is there`},
+		{"an applied event that is refused by now", Entry{Offset: 5, EventID: "e5", Refusal: &Refusal{Class: RefusedValidation}}, ""},
+		{"another event at a dead letter's place", entry(6, "x", "other", 7), `was booked as event "e-refused-6"`},
+		{"a dead letter's place without an event id", Entry{Offset: 6, Refusal: &Refusal{Class: RefusedEventID}}, ""},
+		{"another event at a duplicate's place", entry(7, "x", "other", 7), `was booked as event "e5"`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := open(t, k.fresh(t))
+			same := entry(7, "a", "e5", 1)
+			mustWrite(t, s, batchOf(t, s, 5, entry(5, "a", "e5", 1), refused(6), same))
+			seek(t, s, c.other.Offset)
+			before := dump(t, s)
+			w, err := s.Write(t.Context(), batchOf(t, s, c.other.Offset, c.other, entry(8, "y", "e8", 1)))
+			if c.says == "" {
+				if err != nil || w.Outcomes[0] != Booked {
+					t.Errorf("written %v, %v", w.Outcomes, err)
+				}
+				return
+			}
+			var hinted *Error
+			if !errors.Is(err, ErrLogChanged) || !strings.Contains(err.Error(), c.says) || !errors.As(err, &hinted) || hinted.Hint() == "" {
+				t.Errorf("written %v, %v", w.Outcomes, err)
+			}
+			if ClassOf(err) != ClassDeploy {
+				t.Errorf("the class is %s", ClassOf(err))
+			}
+			if d := cmp.Diff(before.events, dump(t, s).events); d != "" {
+				t.Errorf("order_events changed:\n%s", d)
+			}
+		})
+	}
+}
+
+// testSetApart does as docs/database.md says about such a log.
+func testSetApart(t *testing.T, k kit) {
+	text, err := os.ReadFile("../../docs/database.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	updates := regexp.MustCompile(`(?m)^UPDATE .* SET topic_id = .*;$`).FindAllString(string(text), -1)
+	if len(updates) != 3 {
+		t.Fatalf("docs/database.md has %d updates, want 3", len(updates))
+	}
+	s := open(t, k.fresh(t))
+	mustWrite(t, s, batchOf(t, s, 0, entry(0, "a", "e0", 1), entry(1, "a", "lost1", 2), refused(2), entry(3, "a", "lost3", 3)))
+	for _, text := range updates {
+		text = strings.NewReplacer("7ZqW3nK1Rf2yAAAAAAAAAA", testID(1), "partition = 1", "partition = 0", "177630", "1").Replace(text)
+		mustExec(t, s, text)
+	}
+	seek(t, s, 0)
+	again := entry(2, "a", "lost3", 3)
+	w := mustWrite(t, s, batchOf(t, s, 0, entry(0, "a", "e0", 1), entry(1, "a", "new1", 4), again))
+	if d := cmp.Diff([]Outcome{Booked, Updated, Duplicate}, w.Outcomes); d != "" {
+		t.Errorf("outcomes (-want +got):\n%s", d)
+	}
+}
+
+// seek sets the next offset of partition 0 of topic 1.
+func seek(t *testing.T, s Store, next int64) {
+	t.Helper()
+	if err := s.Seek(t.Context(), Claim{Group: "g", Topic: "orders", TopicID: testID(1)}, map[int32]int64{0: next}); err != nil {
+		t.Fatal(err)
 	}
 }
 
