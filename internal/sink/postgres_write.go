@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"math"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -44,8 +43,8 @@ ON CONFLICT DO NOTHING`
 
 // pgUpsert takes one row an order, in the order of ids. A row of the same
 // partition at or above $12 is left alone: in a plain batch that is its first
-// offset, and a row so missed says that the batch is not plain. The answer is
-// the ids that were there, and how many rows were written.
+// offset, and a row so missed says that the batch is not plain. NULL leaves none
+// alone. The answer is the ids that were there, and how many rows were written.
 const pgUpsert = `WITH written AS (
 INSERT INTO orders (id, user_id, total, status, timestamp, timestamp_ns, event_id, log_offset, version, topic_id, partition)
 SELECT * FROM unnest($1::text[], $2::text[], $3::numeric[], $4::text[], $5::timestamptz[], $6::smallint[], $7::text[], $8::bigint[], $9::bigint[], $10::text[], $11::integer[])
@@ -53,7 +52,7 @@ ON CONFLICT (id) DO UPDATE SET
 user_id = excluded.user_id, total = excluded.total, status = excluded.status, timestamp = excluded.timestamp, timestamp_ns = excluded.timestamp_ns,
 event_id = excluded.event_id, log_offset = excluded.log_offset, version = orders.version + excluded.version,
 topic_id = excluded.topic_id, partition = excluded.partition, applied_at = excluded.applied_at
-WHERE NOT (orders.topic_id = excluded.topic_id AND orders.partition = excluded.partition AND orders.log_offset >= $12)
+WHERE (orders.topic_id = excluded.topic_id AND orders.partition = excluded.partition AND orders.log_offset >= $12) IS NOT TRUE
 RETURNING id, xmax = 0 AS made)
 SELECT id, 0 FROM written WHERE NOT made UNION ALL SELECT '', count(*) FROM written`
 
@@ -210,7 +209,7 @@ func (t *pgTransaction) write(ctx context.Context, b *Batch, p *plan) error {
 	}
 	rows := answer(len(p.rows) > 0)
 	if rows > 0 {
-		r.add(ctx, pgUpsert, pgRowArrays(b, p.rows, math.MaxInt64)...)
+		r.add(ctx, pgUpsert, pgRowArrays(b, p.rows, nil)...)
 	}
 	if len(p.moved) > 0 {
 		offsets := newArray(oidInt8, len(p.moved), 8)
@@ -337,7 +336,7 @@ func (s *postgres) writePlain(ctx context.Context, b *Batch) (w Written, ok bool
 	r.add(limited, pgLock, topicID, number)
 	r.add(limited, pgNear, topicID, number, eight(b.Entries[0].Offset), eight(b.Entries[len(b.Entries)-1].Offset))
 	r.add(limited, pgInsertPlain, pgPlainArrays(b)...)
-	r.add(limited, pgUpsert, pgRowArrays(b, rows, b.First)...)
+	r.add(limited, pgUpsert, pgRowArrays(b, rows, eight(b.First))...)
 	r.add(limited, pgMove, topicID, number, []byte(b.Group), eight(b.Next), eight(b.First))
 	results, err := r.send(limited)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -62,6 +63,7 @@ func suite(t *testing.T, k kit) {
 	t.Run("skip", func(t *testing.T) { testSkip(t, k) })
 	t.Run("a log that was written anew", func(t *testing.T) { testLogChanged(t, k) })
 	t.Run("a log that was written anew, set apart", func(t *testing.T) { testSetApart(t, k) })
+	t.Run("an origin at the last offset there is", func(t *testing.T) { testFarOrigin(t, k) })
 	t.Run("walk", func(t *testing.T) { testWalk(t, k) })
 	t.Run("retain", func(t *testing.T) { testRetain(t, k) })
 	t.Run("migrate", func(t *testing.T) { testMigrate(t, k) })
@@ -633,6 +635,19 @@ func testSetApart(t *testing.T, k kit) {
 	again := entry(2, "a", "lost3", 3)
 	w := mustWrite(t, s, batchOf(t, s, 0, entry(0, "a", "e0", 1), entry(1, "a", "new1", 4), again))
 	if d := cmp.Diff([]Outcome{Booked, Updated, Duplicate}, w.Outcomes); d != "" {
+		t.Errorf("outcomes (-want +got):\n%s", d)
+	}
+}
+
+// testFarOrigin has an order's row at a place behind which no other can be.
+func testFarOrigin(t *testing.T, k kit) {
+	s := open(t, k.fresh(t))
+	a, b := entry(0, "x", "e0", 1), entry(1, "x", "e1", 2)
+	a.Origin = &Place{testID(1), 0, math.MaxInt64}
+	b.Origin = a.Origin
+	mustWrite(t, s, batchOf(t, s, 0, a))
+	w := mustWrite(t, s, batchOf(t, s, 1, b, entry(2, "x", "e2", 3)))
+	if d := cmp.Diff([]Outcome{Updated, Stale}, w.Outcomes); d != "" {
 		t.Errorf("outcomes (-want +got):\n%s", d)
 	}
 }
