@@ -222,7 +222,7 @@ func TestRetryAfterRace(t *testing.T) {
 	s := open(t, k.fresh(t))
 	theLongWay(s)
 	b := batchOf(t, s, 0, entry(0, "a", "e0", 1), refused(1))
-	mustClaim(t, s, b, 1)
+	mustClaim(t, s, b, 0, 1)
 	// Between what the long way reads and what it writes another partition takes
 	// the same event: it is then a duplicate, and not an error.
 	other := &Batch{Group: b.Group, Topic: b.Topic, TopicID: b.TopicID, Partition: 1, First: 0, Next: 1, Entries: []Entry{b.Entries[0]}}
@@ -249,11 +249,4 @@ type racing struct {
 func (r *racing) write(ctx context.Context, b *Batch, p *plan) error {
 	r.race()
 	return r.transaction.write(ctx, b, p)
-}
-
-func mustClaim(t *testing.T, s Store, b *Batch, partition int32) {
-	t.Helper()
-	if _, err := s.Claim(t.Context(), Claim{b.Group, b.Topic, b.TopicID, map[int32]int64{partition: 0}}); err != nil {
-		t.Fatal(err)
-	}
 }

@@ -21,6 +21,9 @@ type booked struct {
 	outcome Outcome           // DeadLettered, Duplicate or Skipped; Booked for those of order_events
 	event   string            // "" where it could not be read
 	hash    [sha256.Size]byte // of those of order_events
+	// replayed says that the letter of a dead-lettered place is applied already,
+	// from another place.
+	replayed bool
 }
 
 // is says whether the record that stands at the place may be the one that was
@@ -91,7 +94,7 @@ func fold(b *Batch, from, to int, k known, outcomes []Outcome) (p plan, err erro
 			return p, held.changed(b, e)
 		}
 		was := held.outcome
-		if was != "" && (was != DeadLettered || e.Refusal != nil) {
+		if was != "" && (was != DeadLettered || e.Refusal != nil || held.replayed) {
 			outcomes[i] = Booked
 			continue
 		}

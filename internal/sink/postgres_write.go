@@ -16,12 +16,13 @@ import (
 // book one place in both tables.
 const pgLock = `SELECT group_id, next_offset FROM consumer_offsets WHERE topic_id = $1 AND partition = $2 ORDER BY group_id FOR UPDATE`
 
-// pgNear has the bookings of a range, and the one before, whose gap may reach
-// into it.
-const pgNear = `SELECT log_offset, last_offset, outcome, event_id FROM record_outcomes
+// pgNear has the bookings of a range, whether their letters are applied, and the
+// booking before, whose gap may reach into it.
+const pgNear = `SELECT log_offset, last_offset, outcome, event_id, EXISTS (SELECT FROM order_events e
+WHERE e.origin_topic_id = r.topic_id AND e.origin_partition = r.partition AND e.origin_offset = r.log_offset) FROM record_outcomes r
 WHERE topic_id = $1 AND partition = $2 AND log_offset BETWEEN $3 AND $4
 UNION ALL
-(SELECT log_offset, last_offset, outcome, event_id FROM record_outcomes
+(SELECT log_offset, last_offset, outcome, event_id, false FROM record_outcomes
 WHERE topic_id = $1 AND partition = $2 AND log_offset < $3 ORDER BY log_offset DESC LIMIT 1)`
 
 const pgPlaces = `SELECT log_offset, event_id, content_hash FROM order_events WHERE topic_id = $1 AND partition = $2 AND log_offset BETWEEN $3 AND $4`
@@ -168,10 +169,10 @@ func (t *pgTransaction) read(ctx context.Context, b *Batch, from, to int) (known
 	}
 	k := known{places: map[int64]booked{}, events: make(map[string][sha256.Size]byte, len(entries)), rows: make(map[string]Place, len(entries))}
 	for _, row := range results[0].Rows {
-		k.addOutcome(readInt8(row[0]), readInt8(row[1]), booked{outcome: Outcome(row[2]), event: string(row[3])})
+		k.addOutcome(readInt8(row[0]), readInt8(row[1]), booked{outcome: Outcome(row[2]), event: string(row[3]), replayed: row[4][0] != 0})
 	}
 	for _, row := range results[1].Rows {
-		k.places[readInt8(row[0])] = booked{Booked, string(row[1]), [sha256.Size]byte(row[2])}
+		k.places[readInt8(row[0])] = booked{outcome: Booked, event: string(row[1]), hash: [sha256.Size]byte(row[2])}
 	}
 	for _, row := range results[2].Rows {
 		k.events[string(row[0])] = [sha256.Size]byte(row[1])

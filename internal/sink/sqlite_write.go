@@ -176,17 +176,18 @@ func (t *liteTransaction) query(ctx context.Context, fn func(*sql.Rows) error, t
 	return rows.Err()
 }
 
-const liteNear = `SELECT log_offset, last_offset, outcome, coalesce(event_id, '') FROM record_outcomes
+const liteNear = `SELECT log_offset, last_offset, outcome, coalesce(event_id, ''), EXISTS (SELECT 1 FROM order_events e
+WHERE e.origin_topic_id = r.topic_id AND e.origin_partition = r.partition AND e.origin_offset = r.log_offset) FROM record_outcomes r
 WHERE topic_id = ? AND partition = ? AND log_offset BETWEEN ? AND ?
 UNION ALL
-SELECT * FROM (SELECT log_offset, last_offset, outcome, coalesce(event_id, '') FROM record_outcomes
+SELECT * FROM (SELECT log_offset, last_offset, outcome, coalesce(event_id, ''), 0 FROM record_outcomes
 WHERE topic_id = ? AND partition = ? AND log_offset < ? ORDER BY log_offset DESC LIMIT 1)`
 
 func (t *liteTransaction) near(ctx context.Context, b *Batch, first, last int64, k *known) error {
 	return t.query(ctx, func(r *sql.Rows) error {
 		var from, to int64
 		var held booked
-		err := r.Scan(&from, &to, (*string)(&held.outcome), &held.event)
+		err := r.Scan(&from, &to, (*string)(&held.outcome), &held.event, &held.replayed)
 		k.addOutcome(from, to, held)
 		return err
 	}, liteNear, b.TopicID, b.Partition, first, last, b.TopicID, b.Partition, first)

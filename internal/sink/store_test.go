@@ -64,6 +64,7 @@ func suite(t *testing.T, k kit) {
 	t.Run("a log that was written anew", func(t *testing.T) { testLogChanged(t, k) })
 	t.Run("a log that was written anew, set apart", func(t *testing.T) { testSetApart(t, k) })
 	t.Run("an origin at the last offset there is", func(t *testing.T) { testFarOrigin(t, k) })
+	t.Run("a letter that was edited, replayed and read again", func(t *testing.T) { testReplayedLetter(t, k) })
 	t.Run("walk", func(t *testing.T) { testWalk(t, k) })
 	t.Run("retain", func(t *testing.T) { testRetain(t, k) })
 	t.Run("migrate", func(t *testing.T) { testMigrate(t, k) })
@@ -649,6 +650,43 @@ func testFarOrigin(t *testing.T, k kit) {
 	w := mustWrite(t, s, batchOf(t, s, 1, b, entry(2, "x", "e2", 3)))
 	if d := cmp.Diff([]Outcome{Updated, Stale}, w.Outcomes); d != "" {
 		t.Errorf("outcomes (-want +got):\n%s", d)
+	}
+}
+
+// testReplayedLetter reads a dead-lettered record again that would pass now: its
+// letter was edited and replayed meanwhile, and that is what counts.
+func testReplayedLetter(t *testing.T, k kit) {
+	for _, where := range []int32{0, 1} {
+		t.Run(fmt.Sprint("replayed in partition ", where), func(t *testing.T) {
+			s := open(t, k.fresh(t))
+			raw := entry(0, "x", "raw", 13)
+			refusedFirst := raw
+			refusedFirst.Refusal = &Refusal{Class: RefusedValidation, Reason: "a status that was not listed"}
+			mustWrite(t, s, batchOf(t, s, 0, refusedFirst, entry(1, "y", "e1", 1)))
+			edited := entry(2, "x", "edited", 12)
+			edited.Origin = &Place{testID(1), 0, 0}
+			b := batchOf(t, s, 2, edited)
+			mustClaim(t, s, b, 2, where)
+			b.Partition = where
+			mustWrite(t, s, b)
+			seek(t, s, 0)
+			w := mustWrite(t, s, batchOf(t, s, 0, raw))
+			rows, err := s.Rows(t.Context(), []string{"x"})
+			if err != nil || w.Outcomes[0] != Booked || rows["x"].Event != "edited" || rows["x"].Version != 1 {
+				t.Errorf("the letter's place was %v, the row is %+v, %v", w.Outcomes, rows["x"], err)
+			}
+		})
+	}
+}
+
+func mustClaim(t *testing.T, s Store, b *Batch, start int64, partitions ...int32) {
+	t.Helper()
+	c := Claim{b.Group, b.Topic, b.TopicID, map[int32]int64{}}
+	for _, p := range partitions {
+		c.Start[p] = start
+	}
+	if _, err := s.Claim(t.Context(), c); err != nil {
+		t.Fatal(err)
 	}
 }
 
