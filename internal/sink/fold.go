@@ -14,6 +14,28 @@ type known struct {
 	gaps   []gap
 	events map[string][sha256.Size]byte
 	rows   map[string]Place // by order id: where the row comes from
+	latest map[spot]int64   // of the orders of late events; nil without any
+}
+
+// spot is an order's events in one partition. Replayed ones are where they came
+// from.
+type spot struct {
+	order, topicID string
+	partition      int32
+}
+
+// late are the orders of events that may come after younger ones: of replayed
+// letters, and of letters that pass now. The row tells only of the partition
+// that it comes from; what else is booked has to be looked up.
+func (k known) late(entries []Entry) []string {
+	var ids []string
+	for i := range entries {
+		e := &entries[i]
+		if e.Refusal == nil && (e.Origin != nil || k.booked(e.Offset).outcome == DeadLettered) {
+			ids = append(ids, e.Order.ID)
+		}
+	}
+	return ids
 }
 
 // booked is what a place holds already; the zero value is a free one.
@@ -126,19 +148,27 @@ func fold(b *Batch, from, to int, k known, outcomes []Outcome) (p plan, err erro
 			p.moved = append(p.moved, e.Offset)
 		}
 		k.events[e.EventID] = e.Hash
-		outcomes[i] = k.apply(b, i, rowOf, &p)
+		outcomes[i] = k.apply(b, i, was != "", rowOf, &p)
 		p.events = append(p.events, newEvent{i, outcomes[i] == Stale})
 	}
 	return p, nil
 }
 
 // apply lets a new event have its order's row, unless that holds a later place
-// of the same partition.
-func (k known) apply(b *Batch, i int, rowOf map[string]int, p *plan) Outcome {
+// of the same partition, or a late event's order had a later one there once.
+func (k known) apply(b *Batch, i int, late bool, rowOf map[string]int, p *plan) Outcome {
 	e := &b.Entries[i]
 	from := Place{b.TopicID, b.Partition, e.Offset}
 	if e.Origin != nil {
 		from = *e.Origin
+	}
+	in := spot{e.Order.ID, from.TopicID, from.Partition}
+	last, has := k.latest[in]
+	if k.latest != nil {
+		k.latest[in] = max(last, from.Offset)
+	}
+	if has && last > from.Offset && (late || e.Origin != nil) {
+		return Stale
 	}
 	held, exists := k.rows[e.Order.ID]
 	if exists && held.TopicID == from.TopicID && held.Partition == from.Partition && held.Offset > from.Offset {

@@ -107,6 +107,9 @@ func (o *oracle) one(at Place, e *Entry) Outcome {
 	}
 	held, exists := o.orders[e.Order.ID]
 	stale := exists && held.From.TopicID == from.TopicID && held.From.Partition == from.Partition && held.From.Offset > from.Offset
+	if e.Origin != nil || booked {
+		stale = stale || o.latest(e.Order.ID, from) > from.Offset
+	}
 	if reason == "" && !stale {
 		reason = o.refuses(e.Order)
 	}
@@ -146,6 +149,22 @@ func (o *oracle) replayed(letter Place) bool {
 		}
 	}
 	return false
+}
+
+// latest is the highest offset of the order's events in the place's partition,
+// replayed ones by where they came from.
+func (o *oracle) latest(id string, in Place) int64 {
+	latest := int64(-1)
+	for _, row := range o.events {
+		at := row.At
+		if row.Origin != (Place{}) {
+			at = row.Origin
+		}
+		if row.Order == id && at.TopicID == in.TopicID && at.Partition == in.Partition {
+			latest = max(latest, at.Offset)
+		}
+	}
+	return latest
 }
 
 // dump reads the four tables of a database.

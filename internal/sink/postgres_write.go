@@ -31,6 +31,11 @@ const pgEvents = `SELECT event_id, content_hash FROM order_events WHERE event_id
 
 const pgRows = `SELECT id, topic_id, partition, log_offset FROM orders WHERE id = ANY($1::text[]) ORDER BY id FOR UPDATE`
 
+// pgLatest is asked for after the orders are locked: whoever had them before has
+// committed then.
+const pgLatest = `SELECT order_id, coalesce(origin_topic_id, topic_id), coalesce(origin_partition, partition), max(coalesce(origin_offset, log_offset))
+FROM order_events WHERE order_id = ANY($1::text[]) GROUP BY 1, 2, 3`
+
 // pgInsertPlain has no ON CONFLICT: looking first costs a fifth of the whole. A
 // conflict ends the transaction, and the batch goes the long way.
 const pgInsertPlain = `INSERT INTO order_events (event_id, order_id, content_hash, topic_id, partition, log_offset, received_at, stale)
@@ -180,7 +185,28 @@ func (t *pgTransaction) read(ctx context.Context, b *Batch, from, to int) (known
 	for _, row := range results[3].Rows {
 		k.rows[string(row[0])] = Place{string(row[1]), readInt4(row[2]), readInt8(row[3])}
 	}
-	return k, nil
+	return k, t.readLatest(ctx, k.late(entries), &k)
+}
+
+func (t *pgTransaction) readLatest(ctx context.Context, orders []string, k *known) error {
+	if len(orders) == 0 {
+		return nil
+	}
+	ids := newArray(oidText, len(orders), 24)
+	for _, id := range orders {
+		ids.text(id)
+	}
+	r := t.round()
+	r.add(ctx, pgLatest, ids.bytes())
+	results, err := r.send(ctx)
+	if err != nil {
+		return err
+	}
+	k.latest = map[spot]int64{}
+	for _, row := range results[0].Rows {
+		k.latest[spot{string(row[0]), string(row[1]), readInt4(row[2])}] = readInt8(row[3])
+	}
+	return nil
 }
 
 // addOutcome notes one row of record_outcomes.

@@ -239,13 +239,35 @@ func (t *liteTransaction) read(ctx context.Context, b *Batch, from, to int) (kno
 	if list, err = liteList(ids); err != nil {
 		return k, err
 	}
-	return k, t.query(ctx, func(r *sql.Rows) error {
+	if err := t.query(ctx, func(r *sql.Rows) error {
 		var id string
 		var at Place
 		err := r.Scan(&id, &at.TopicID, &at.Partition, &at.Offset)
 		k.rows[id] = at
 		return err
-	}, "SELECT id, topic_id, partition, log_offset FROM orders WHERE id IN (SELECT value FROM json_each(?))", list)
+	}, "SELECT id, topic_id, partition, log_offset FROM orders WHERE id IN (SELECT value FROM json_each(?))", list); err != nil {
+		return k, err
+	}
+	return k, t.readLatest(ctx, k.late(entries), &k)
+}
+
+func (t *liteTransaction) readLatest(ctx context.Context, orders []string, k *known) error {
+	if len(orders) == 0 {
+		return nil
+	}
+	list, err := liteList(orders)
+	if err != nil {
+		return err
+	}
+	k.latest = map[spot]int64{}
+	return t.query(ctx, func(r *sql.Rows) error {
+		var in spot
+		var last int64
+		err := r.Scan(&in.order, &in.topicID, &in.partition, &last)
+		k.latest[in] = last
+		return err
+	}, `SELECT order_id, coalesce(origin_topic_id, topic_id), coalesce(origin_partition, partition), max(coalesce(origin_offset, log_offset))
+FROM order_events WHERE order_id IN (SELECT value FROM json_each(?)) GROUP BY 1, 2, 3`, list)
 }
 
 func readHash(event string, hash []byte) ([sha256.Size]byte, error) {

@@ -65,6 +65,7 @@ func suite(t *testing.T, k kit) {
 	t.Run("a log that was written anew, set apart", func(t *testing.T) { testSetApart(t, k) })
 	t.Run("an origin at the last offset there is", func(t *testing.T) { testFarOrigin(t, k) })
 	t.Run("a letter that was edited, replayed and read again", func(t *testing.T) { testReplayedLetter(t, k) })
+	t.Run("what comes late, after partitions were added", func(t *testing.T) { testLate(t, k) })
 	t.Run("walk", func(t *testing.T) { testWalk(t, k) })
 	t.Run("retain", func(t *testing.T) { testRetain(t, k) })
 	t.Run("migrate", func(t *testing.T) { testMigrate(t, k) })
@@ -688,6 +689,59 @@ func mustClaim(t *testing.T, s Store, b *Batch, start int64, partitions ...int32
 	if _, err := s.Claim(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// testLate has an order move to another partition, and its first event come
+// after all others: it must not have the row, whatever partition that is of.
+func testLate(t *testing.T, k kit) {
+	first := func() (Store, *Batch, Entry) {
+		s := open(t, k.fresh(t))
+		raw := entry(0, "x", "oldest", 1)
+		raw.Refusal = &Refusal{Class: RefusedValidation, Reason: "a status that was not listed"}
+		mustWrite(t, s, batchOf(t, s, 0, raw, entry(1, "x", "newer", 2)))
+		b := batchOf(t, s, 2)
+		mustClaim(t, s, b, 0, 2)
+		b.Partition, b.First, b.Next, b.Entries = 2, 0, 1, []Entry{entry(0, "x", "newest", 3)}
+		mustWrite(t, s, b)
+		raw.Refusal = nil
+		return s, b, raw
+	}
+	wants := func(t *testing.T, s Store, b *Batch, want ...Outcome) {
+		t.Helper()
+		w := mustWrite(t, s, b)
+		if d := cmp.Diff(want, w.Outcomes); d != "" {
+			t.Errorf("outcomes (-want +got):\n%s", d)
+		}
+		if rows, err := s.Rows(t.Context(), []string{"x"}); err != nil || rows["x"].Event != "newest" {
+			t.Errorf("the row is of event %q, %v", rows["x"].Event, err)
+		}
+	}
+	t.Run("replayed", func(t *testing.T) {
+		s, b, _ := first()
+		replay := entry(1, "x", "oldest", 1)
+		replay.Origin = &Place{testID(1), 0, 0}
+		b.First, b.Next, b.Entries = 1, 2, []Entry{replay}
+		wants(t, s, b, Stale)
+	})
+	t.Run("read again", func(t *testing.T) {
+		s, _, raw := first()
+		seek(t, s, 0)
+		wants(t, s, batchOf(t, s, 0, raw, entry(1, "x", "newer", 2)), Stale, Booked)
+	})
+	t.Run("two letters, in their order", func(t *testing.T) {
+		s := open(t, k.fresh(t))
+		mustWrite(t, s, batchOf(t, s, 0, refused(0), refused(1)))
+		one, two := entry(2, "x", "one", 1), entry(3, "x", "newest", 2)
+		one.Origin, two.Origin = &Place{testID(1), 0, 0}, &Place{testID(1), 0, 1}
+		wants(t, s, batchOf(t, s, 2, one, two), Inserted, Updated)
+	})
+	t.Run("two letters, the later one first", func(t *testing.T) {
+		s := open(t, k.fresh(t))
+		mustWrite(t, s, batchOf(t, s, 0, refused(0), refused(1)))
+		two, elsewhere, one := entry(2, "x", "two", 2), entry(3, "x", "newest", 2), entry(4, "x", "one", 1)
+		two.Origin, elsewhere.Origin, one.Origin = &Place{testID(1), 0, 1}, &Place{testID(1), 7, 0}, &Place{testID(1), 0, 0}
+		wants(t, s, batchOf(t, s, 2, two, elsewhere, one), Inserted, Updated, Stale)
+	})
 }
 
 // seek sets the next offset of partition 0 of topic 1.
