@@ -55,20 +55,6 @@ func TestClassOfPostgres(t *testing.T) {
 	}
 }
 
-// holdLock keeps the offsets locked for as long as the test runs.
-func holdLock(t *testing.T, cfg Config) {
-	t.Helper()
-	holder := open(t, cfg)
-	tx, err := tablesOf(holder).writes.BeginTx(t.Context(), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { tx.Rollback() })
-	if _, err := tx.ExecContext(t.Context(), "SELECT * FROM consumer_offsets FOR UPDATE"); err != nil {
-		t.Fatal(err)
-	}
-}
-
 func exec(t *testing.T, database string, statements ...string) {
 	t.Helper()
 	if err := server.Exec(t.Context(), database, statements...); err != nil {
@@ -167,6 +153,51 @@ func TestRights(t *testing.T) {
 func databaseOf(cfg Config) string {
 	text := string(cfg.URL)
 	return text[strings.LastIndex(text, "/")+1 : strings.Index(text, "?")]
+}
+
+// TestStaleConnection spoils a connection of the pool: the try after the one that
+// met it has another.
+func TestStaleConnection(t *testing.T) {
+	k := postgresKit()
+	for _, c := range []struct {
+		name, spoils string
+		state        string
+		class        Class
+	}{
+		{"its server is a standby by now", "SET default_transaction_read_only = on", "25006", ClassOutage},
+		{"its statements are gone", "DEALLOCATE ALL", "26000", ClassRetry},
+		{"a column has another type", "ALTER TABLE orders ALTER COLUMN topic_id TYPE varchar(300)", "0A000", ClassRetry},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			cfg := k.fresh(t)
+			cfg.URL += "&pool_max_conns=1"
+			s := open(t, cfg).(*postgres)
+			theLongWay(s)
+			b := batchOf(t, s, 0, entry(0, "a", "e0", 1))
+			mustWrite(t, s, b)
+			if _, err := s.pool.Exec(t.Context(), c.spoils); err != nil {
+				t.Fatal(err)
+			}
+			b = &Batch{Group: b.Group, Topic: b.Topic, TopicID: b.TopicID, First: 1, Next: 2, Entries: []Entry{entry(1, "a", "e1", 2)}}
+			_, err := s.Write(t.Context(), b)
+			wants(t, err, c.state, c.class)
+			mustWrite(t, s, b)
+		})
+	}
+	t.Run("a claim on a standby", func(t *testing.T) {
+		cfg := k.fresh(t)
+		cfg.URL += "&pool_max_conns=1"
+		s := open(t, cfg).(*postgres)
+		if _, err := s.pool.Exec(t.Context(), "SET default_transaction_read_only = on"); err != nil {
+			t.Fatal(err)
+		}
+		c := Claim{"g", "orders", testID(1), map[int32]int64{0: 0}}
+		_, err := s.Claim(t.Context(), c)
+		wants(t, err, "25006", ClassOutage)
+		if _, err := s.Claim(t.Context(), c); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // TestServerGone stops the server under an open store, and starts it again.

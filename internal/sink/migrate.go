@@ -37,7 +37,7 @@ func Migrate(ctx context.Context, cfg Config, log *slog.Logger) (from, to int64,
 		return 0, 0, &Error{Err: err, Class: ClassDeploy, Next: "set db.url or --db"}
 	}
 	if t.file != "" {
-		from, to, err = migrateSQLite(ctx, t, log)
+		from, to, err = migrateSQLite(ctx, cfg, t, log)
 	} else {
 		from, to, err = migratePostgres(ctx, cfg, t, log)
 	}
@@ -72,8 +72,8 @@ func migratePostgres(ctx context.Context, cfg Config, t target, log *slog.Logger
 
 // migrateSQLite holds a file beside the database: SQLite's own lock goes with a
 // transaction, and each migration is one.
-func migrateSQLite(ctx context.Context, t target, log *slog.Logger) (from, to int64, err error) {
-	s, err := dialSQLite(ctx, t, false)
+func migrateSQLite(ctx context.Context, cfg Config, t target, log *slog.Logger) (from, to int64, err error) {
+	s, err := dialSQLite(ctx, cfg, t, false)
 	if err != nil {
 		return 0, 0, err
 	}

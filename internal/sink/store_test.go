@@ -69,6 +69,7 @@ func suite(t *testing.T, k kit) {
 	t.Run("walk", func(t *testing.T) { testWalk(t, k) })
 	t.Run("retain", func(t *testing.T) { testRetain(t, k) })
 	t.Run("migrate", func(t *testing.T) { testMigrate(t, k) })
+	t.Run("a lock that is not let go", func(t *testing.T) { testHeldLock(t, k) })
 	t.Run("partitions side by side", func(t *testing.T) { testConcurrent(t, k) })
 	t.Run("read only", func(t *testing.T) { testReadOnly(t, k) })
 }
@@ -831,6 +832,48 @@ func testMigrate(t *testing.T, k kit) {
 	var applied, dead int
 	if err := tablesOf(s).reads.QueryRowContext(t.Context(), "SELECT applied, dead_lettered FROM consumer_progress WHERE group_id = 'g'").Scan(&applied, &dead); err != nil || applied != 1 || dead != 1 {
 		t.Errorf("consumer_progress: %d applied, %d dead, %v", applied, dead, err)
+	}
+}
+
+// testHeldLock has another transaction keep the offsets: nothing waits for ever.
+func testHeldLock(t *testing.T, k kit) {
+	cfg := k.fresh(t)
+	cfg.Timeout = time.Second
+	s := open(t, cfg)
+	b := batchOf(t, s, 0, entry(0, "a", "e0", 1))
+	holdLock(t, cfg)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	c := Claim{b.Group, b.Topic, b.TopicID, map[int32]int64{0: 0}}
+	for doing, do := range map[string]func() error{
+		"seek": func() error { return s.Seek(ctx, c, c.Start) },
+		"skip": func() error { return s.Skip(ctx, c, 0, 0, 1) },
+		"write": func() error {
+			_, err := s.Write(ctx, b)
+			return err
+		},
+	} {
+		start := time.Now()
+		if err := do(); err == nil || ctx.Err() != nil || ClassOf(err) == ClassData {
+			t.Errorf("%s: %v (%s) after %s", doing, err, ClassOf(err), time.Since(start))
+		}
+	}
+	if _, err := s.Committed(ctx, ""); err != nil {
+		t.Errorf("reading waits: %v", err)
+	}
+}
+
+// holdLock keeps the offsets locked for as long as the test runs.
+func holdLock(t *testing.T, cfg Config) {
+	t.Helper()
+	holder := tablesOf(open(t, cfg))
+	tx, err := holder.writes.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { tx.Rollback() })
+	if _, err := tx.ExecContext(t.Context(), "SELECT * FROM consumer_offsets"+holder.dialect.locking); err != nil {
+		t.Fatal(err)
 	}
 }
 
