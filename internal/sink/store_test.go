@@ -70,6 +70,7 @@ func suite(t *testing.T, k kit) {
 	t.Run("retain", func(t *testing.T) { testRetain(t, k) })
 	t.Run("migrate", func(t *testing.T) { testMigrate(t, k) })
 	t.Run("a lock that is not let go", func(t *testing.T) { testHeldLock(t, k) })
+	t.Run("a schema of tomorrow", func(t *testing.T) { testNewerSchema(t, k) })
 	t.Run("partitions side by side", func(t *testing.T) { testConcurrent(t, k) })
 	t.Run("read only", func(t *testing.T) { testReadOnly(t, k) })
 }
@@ -832,6 +833,24 @@ func testMigrate(t *testing.T, k kit) {
 	var applied, dead int
 	if err := tablesOf(s).reads.QueryRowContext(t.Context(), "SELECT applied, dead_lettered FROM consumer_progress WHERE group_id = 'g'").Scan(&applied, &dead); err != nil || applied != 1 || dead != 1 {
 		t.Errorf("consumer_progress: %d applied, %d dead, %v", applied, dead, err)
+	}
+}
+
+// testNewerSchema has an older program meet what a newer one has migrated.
+func testNewerSchema(t *testing.T, k kit) {
+	cfg := k.fresh(t)
+	_, want, err := Schema(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustExec(t, open(t, cfg), fmt.Sprintf("INSERT INTO schema_migrations (version_id, is_applied) VALUES (%d, true)", want+1))
+	from, to, err := Migrate(t.Context(), cfg, quiet())
+	var e *Error
+	if !errors.As(err, &e) || !errors.Is(err, ErrNewerSchema) || e.Hint() == "" || ClassOf(err) != ClassDeploy {
+		t.Errorf("migrated from %d to %d: %v (%s)", from, to, err, ClassOf(err))
+	}
+	if have, _, err := Schema(t.Context(), cfg); err != nil || have != want+1 {
+		t.Errorf("the schema is %d, %v", have, err)
 	}
 }
 
