@@ -107,6 +107,9 @@ const retainPiece = 20_000
 // Retain deletes in pieces, each a transaction of its own: writers wait for none
 // of them for long, and what was done stays done.
 func (t *tables) Retain(ctx context.Context, floors []Place, before time.Time) (int64, error) {
+	// As the databases keep times: what is not before it for them must not be for
+	// us, or the same piece is found for ever.
+	before = before.Truncate(time.Microsecond)
 	var deleted int64
 	for _, floor := range floors {
 		for {
@@ -115,7 +118,7 @@ func (t *tables) Retain(ctx context.Context, floors []Place, before time.Time) (
 			if err != nil {
 				return deleted, err
 			}
-			if !more {
+			if !more || n == 0 {
 				break
 			}
 		}
