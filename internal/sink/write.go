@@ -115,7 +115,10 @@ func (a *attempt) part(ctx context.Context, from, to int) error {
 	if err != nil {
 		return err
 	}
-	p := fold(a.batch, from, to, k, a.outcomes)
+	p, err := fold(a.batch, from, to, k, a.outcomes)
+	if err != nil {
+		return err
+	}
 	p.sortRows(a.batch)
 	err = a.tx.write(ctx, a.batch, &p)
 	if err == nil || ClassOf(err) != ClassData {
