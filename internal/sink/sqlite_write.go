@@ -286,13 +286,18 @@ func (t *liteTransaction) write(ctx context.Context, b *Batch, p *plan) error {
 			return err
 		}
 	}
-	if _, err := t.insertEvents(ctx, b, p.events, ""); err != nil {
+	events, err := t.insertEvents(ctx, b, p.events, "")
+	if err != nil {
 		return err
 	}
-	if _, err := t.insertRows(ctx, b, p.rows, liteUpsert); err != nil {
+	rows, err := t.insertRows(ctx, b, p.rows, liteUpsert)
+	if err != nil {
 		return err
 	}
-	_, err := t.w.insert(ctx, liteOutcomes, "", liteOutcomeColumns, len(p.outcomes), func(args []any, i int) []any {
+	if events != int64(len(p.events)) || rows != int64(len(p.rows)) {
+		return errRaced // nobody else writes: a trigger of the user's leaves rows out
+	}
+	_, err = t.w.insert(ctx, liteOutcomes, "", liteOutcomeColumns, len(p.outcomes), func(args []any, i int) []any {
 		o := &p.outcomes[i]
 		e := &b.Entries[o.entry]
 		eventID, orderID := e.nameable(o.outcome)

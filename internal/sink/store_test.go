@@ -29,6 +29,10 @@ type kit struct {
 	// limit makes the database itself refuse orders of 13 exactly.
 	limit       func(t *testing.T, s Store)
 	limitReason string
+	// raise and drop make a trigger on a table that raises, and one that leaves
+	// out, what comes with order or event id "bad".
+	raise, drop func(t *testing.T, s Store, table, column string)
+	raiseReason string
 }
 
 func TestSQLite(t *testing.T) { suite(t, liteKit()) }
@@ -46,6 +50,13 @@ func liteKit() kit {
 			mustExec(t, s, "CREATE TRIGGER unlucky BEFORE INSERT ON orders WHEN NEW.total = '13' BEGIN SELECT RAISE(ABORT, 'orders_unlucky'); END")
 		},
 		limitReason: "database: orders_unlucky",
+		raise: func(t *testing.T, s Store, table, column string) {
+			mustExec(t, s, fmt.Sprintf("CREATE TRIGGER raises BEFORE INSERT ON %s WHEN NEW.%s = 'bad' BEGIN SELECT RAISE(ABORT, 'is bad'); END", table, column))
+		},
+		raiseReason: "is bad",
+		drop: func(t *testing.T, s Store, table, column string) {
+			mustExec(t, s, fmt.Sprintf("CREATE TRIGGER drops BEFORE INSERT ON %s WHEN NEW.%s = 'bad' BEGIN SELECT RAISE(IGNORE); END", table, column))
+		},
 	}
 }
 
@@ -59,6 +70,7 @@ func suite(t *testing.T, k kit) {
 	t.Run("a database that is behind", func(t *testing.T) { testMoved(t, k) })
 	t.Run("bury", func(t *testing.T) { testBury(t, k) })
 	t.Run("what the database refuses", func(t *testing.T) { testRefused(t, k) })
+	t.Run("triggers", func(t *testing.T) { testTriggers(t, k) })
 	t.Run("every order comes back as it was", func(t *testing.T) { testExact(t, k) })
 	t.Run("skip", func(t *testing.T) { testSkip(t, k) })
 	t.Run("a log that was written anew", func(t *testing.T) { testLogChanged(t, k) })
@@ -489,6 +501,50 @@ func testRefused(t *testing.T, k kit) {
 				if r := b.Entries[i].Refusal; (r != nil) != bad.is(i) || r != nil && r.Class != RefusedDatabase {
 					t.Fatalf("entry %d is refused for %+v", i, r)
 				}
+			}
+		})
+	}
+}
+
+// testTriggers has one entry in a batch refused by a user's trigger, by an error
+// or without a word.
+func testTriggers(t *testing.T, k kit) {
+	for _, c := range []struct {
+		name          string
+		makes         func(t *testing.T, s Store, table, column string)
+		table, column string
+		reason        string
+	}{
+		{"one on orders raises", k.raise, "orders", "id", k.raiseReason},
+		{"one on order_events raises", k.raise, "order_events", "event_id", k.raiseReason},
+		{"one on orders drops", k.drop, "orders", "id", "the database did not keep the row"},
+		{"one on order_events drops", k.drop, "order_events", "event_id", "the database did not keep the row"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := open(t, k.fresh(t))
+			c.makes(t, s, c.table, c.column)
+			var entries []Entry
+			for i := range int64(20) {
+				id := fmt.Sprint("o", i)
+				if i == 7 {
+					id = "bad"
+				}
+				entries = append(entries, entry(i, id, id, 1))
+			}
+			b := batchOf(t, s, 0, entries...)
+			w := mustWrite(t, s, b)
+			for i, got := range w.Outcomes {
+				want, refusal := Inserted, b.Entries[i].Refusal
+				if i == 7 {
+					want = DeadLettered
+				}
+				if got != want || (refusal != nil) != (want == DeadLettered) || refusal != nil && (refusal.Class != RefusedDatabase || refusal.Reason != c.reason) {
+					t.Errorf("entry %d was %s, wanted %s, refused for %+v", i, got, want, refusal)
+				}
+			}
+			n, err := s.Totals(t.Context())
+			if want := (Totals{Orders: 19, Events: 19, DeadLettered: 1}); err != nil || n != want {
+				t.Errorf("the tables hold %+v, want %+v, %v", n, want, err)
 			}
 		})
 	}
