@@ -144,7 +144,7 @@ func TestRights(t *testing.T) {
 	if err := s.Seek(t.Context(), c, map[int32]int64{0: 2}); err != nil {
 		t.Error(err)
 	}
-	mustWrite(t, s, batchOf(t, s, 2, entry(2, "b", "e2", 1))) // it passes now
+	mustWrite(t, s, batchOf(t, s, 2, entry(2, "b", "e-refused-2", 1))) // it passes now
 	if n, err := s.Retain(t.Context(), []Place{{testID(1), 0, 9}}, time.Now().Add(time.Hour)); err != nil || n != 4 {
 		t.Errorf("deleted %d, %v", n, err)
 	}
@@ -269,6 +269,50 @@ func TestRetryAfterRace(t *testing.T) {
 	})
 	if err != nil || w.Outcomes[0] != Duplicate {
 		t.Errorf("written %+v, %v", w, err)
+	}
+}
+
+// TestRacesEachTime has another writer come between at each attempt: none of its
+// events is taken for one that the database does not keep.
+func TestRacesEachTime(t *testing.T) {
+	k := postgresKit()
+	s := open(t, k.fresh(t))
+	theLongWay(s)
+	var entries []Entry
+	for i := range int64(8) {
+		entries = append(entries, entry(i, fmt.Sprint("o", i), fmt.Sprint("e", i), 1))
+	}
+	b := batchOf(t, s, 0, entries...)
+	mustClaim(t, s, b, 0, 1)
+	next := int64(0)
+	w, err := exact(t.Context(), b, func(ctx context.Context, b *Batch) (transaction, int64, error) {
+		tx, at, err := s.(*postgres).begin(ctx, b)
+		once := true
+		return &racing{transaction: tx, race: func() {
+			if !once {
+				return
+			}
+			once = false
+			taken := entries[next]
+			taken.Offset = next
+			mustWrite(t, s, &Batch{Group: b.Group, Topic: b.Topic, TopicID: b.TopicID, Partition: 1, First: next, Next: next + 1, Entries: []Entry{taken}})
+			next++
+		}}, at, err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, got := range w.Outcomes {
+		want := Inserted
+		if int64(i) < next {
+			want = Duplicate
+		}
+		if got != want {
+			t.Errorf("entry %d was %s, wanted %s (%+v)", i, got, want, b.Entries[i].Refusal)
+		}
+	}
+	if next != races {
+		t.Errorf("raced %d times, wanted %d", next, races)
 	}
 }
 

@@ -67,6 +67,12 @@ func dialSQLite(ctx context.Context, cfg Config, t target, readOnly bool) (*lite
 		if err := s.writes.PingContext(ctx); err != nil {
 			return nil, errors.Join(err, s.writes.Close())
 		}
+		opened, err := os.Stat(t.file)
+		if err != nil {
+			return nil, errors.Join(err, s.writes.Close())
+		}
+		s.still = func() error { return t.isStill(opened) }
+		s.write.still = s.still
 	}
 	if s.reads, err = openLite(t.file, "ro", liteReaders, busy); err != nil {
 		return nil, errors.Join(err, s.Close())
@@ -122,6 +128,20 @@ func makeFile(path string) error {
 		return err
 	}
 	return f.Close()
+}
+
+// isStill fails where the path no longer leads to the file that was opened: the
+// system lets an open file be written to after it was deleted, and forgets it
+// with the last who has it open.
+func (t target) isStill(opened os.FileInfo) error {
+	now, err := os.Stat(t.file)
+	if err == nil && os.SameFile(opened, now) {
+		return nil
+	}
+	return &Error{
+		Err:   fmt.Errorf("%s was moved, deleted or replaced while it was open: what is written would be lost", t.shown),
+		Class: ClassOutage, Next: "put the file back, or start again with the one that is there", code: exitUnreachable,
+	}
 }
 
 func missingFile(err error) error {

@@ -16,6 +16,7 @@ import (
 // for than its busy handler, which sleeps.
 type liteWriter struct {
 	db    *sql.DB
+	still func() error // before a connection is made, and before each commit
 	mu    sync.Mutex
 	conn  *sql.Conn            // guarded by mu, as all below
 	ready map[string]*sql.Stmt // by text
@@ -146,6 +147,9 @@ func (s *lite) begin(ctx context.Context, b *Batch) (transaction, int64, error) 
 
 func (s *lite) beginLite(ctx context.Context, b *Batch) (*liteTransaction, int64, error) {
 	tx := &liteTransaction{w: s.write, now: time.Now().UTC().Format(liteTime)}
+	if err := s.write.still(); err != nil {
+		return nil, 0, err
+	}
 	if _, err := s.write.exec(ctx, "BEGIN IMMEDIATE"); err != nil {
 		return nil, 0, err
 	}
@@ -286,13 +290,18 @@ func (t *liteTransaction) write(ctx context.Context, b *Batch, p *plan) error {
 			return err
 		}
 	}
-	if _, err := t.insertEvents(ctx, b, p.events, ""); err != nil {
+	events, err := t.insertEvents(ctx, b, p.events, "")
+	if err != nil {
 		return err
 	}
-	if _, err := t.insertRows(ctx, b, p.rows, liteUpsert); err != nil {
+	rows, err := t.insertRows(ctx, b, p.rows, liteUpsert)
+	if err != nil {
 		return err
 	}
-	_, err := t.w.insert(ctx, liteOutcomes, "", liteOutcomeColumns, len(p.outcomes), func(args []any, i int) []any {
+	if events != int64(len(p.events)) || rows != int64(len(p.rows)) {
+		return errRaced // nobody else writes: a trigger of the user's leaves rows out
+	}
+	_, err = t.w.insert(ctx, liteOutcomes, "", liteOutcomeColumns, len(p.outcomes), func(args []any, i int) []any {
 		o := &p.outcomes[i]
 		e := &b.Entries[o.entry]
 		eventID, orderID := e.nameable(o.outcome)
@@ -356,6 +365,9 @@ func (t *liteTransaction) commit(ctx context.Context, b *Batch) error {
 	}
 	if n != 1 {
 		return errRaced // can't be: nobody else writes
+	}
+	if err := t.w.still(); err != nil {
+		return err
 	}
 	if _, err := t.w.exec(ctx, "COMMIT"); err != nil {
 		return fmt.Errorf("commit: %w", err)

@@ -21,7 +21,8 @@ type tables struct {
 	writes  *sql.DB     // the same, or the one connection that may write
 	serial  sync.Locker // held while a transaction writes, beside Write; nil: the database orders them
 	timeout time.Duration
-	met     func(error) // is told of each error; nil where nothing is to be done about it
+	still   func() error // fails where connections lead elsewhere by now; nil where they can't
+	met     func(error)  // is told of each error; nil where nothing is to be done about it
 	dialect dialect
 }
 
@@ -86,10 +87,16 @@ func (t *tables) transact(ctx context.Context, doing string, do func(context.Con
 	}
 	ctx, cancel := context.WithTimeout(ctx, t.timeout)
 	defer cancel()
+	if err := t.check(); err != nil {
+		return err
+	}
 	tx, err := t.writes.BeginTx(ctx, nil)
 	if err == nil {
 		defer tx.Rollback() //nolint:errcheck // after a COMMIT there is nothing to roll back
 		err = do(ctx, tx)
+	}
+	if err == nil {
+		err = t.check()
 	}
 	if err == nil {
 		err = tx.Commit()
@@ -102,9 +109,19 @@ func (t *tables) transact(ctx context.Context, doing string, do func(context.Con
 func (t *tables) read(ctx context.Context, fn func(*sql.Rows) error, text string, args ...any) error {
 	ctx, cancel := context.WithTimeout(ctx, t.timeout)
 	defer cancel()
-	err := t.each(ctx, t.reads, fn, text, args...)
+	err := t.check()
+	if err == nil {
+		err = t.each(ctx, t.reads, fn, text, args...)
+	}
 	t.meet(err)
 	return err
+}
+
+func (t *tables) check() error {
+	if t.still == nil {
+		return nil
+	}
+	return t.still()
 }
 
 func (t *tables) meet(err error) {
