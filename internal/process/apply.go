@@ -23,9 +23,8 @@ func (p *partition) apply(records []*kgo.Record) bool {
 	quick, pause := 0, backoff{}
 	for {
 		b.attempts++
-		b.reset()
 		start := time.Now()
-		written, err := p.w.store.Write(p.ctx, &b.Batch)
+		written, err := p.write(b)
 		var (
 			moved   *sink.Moved
 			tripped *trippedError
@@ -47,7 +46,7 @@ func (p *partition) apply(records []*kgo.Record) bool {
 		case errors.As(err, &moved):
 			p.w.log.Warn("the database's offset moved, reading again from there", "partition", p.number, "offset", b.First, "next", moved.Next)
 			return p.relocate()
-		case errors.As(err, &letter): // rolled back in order, the database is well
+		case errors.As(err, &letter): // the database is well
 			if !p.hold(err, &pause) {
 				return false
 			}
@@ -66,6 +65,22 @@ func (p *partition) apply(records []*kgo.Record) bool {
 				p.seek(next)
 				return true
 			}
+		}
+	}
+}
+
+// write writes a batch, and before that the dead letters that it needs. No
+// transaction is open while those are waited for.
+func (p *partition) write(b *batch) (sink.Written, error) {
+	for {
+		written, err := p.w.store.Write(p.ctx, &b.Batch)
+		var unburied *sink.Unburied
+		if !errors.As(err, &unburied) {
+			return written, err
+		}
+		p.w.metrics.bisects.Add(float64(unburied.Bisects))
+		if err := p.bury(p.ctx, b, unburied.Refused); err != nil {
+			return written, err
 		}
 	}
 }

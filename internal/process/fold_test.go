@@ -82,8 +82,8 @@ func (f *fold) Skip(_ context.Context, c sink.Claim, partition int32, from, to i
 	return nil
 }
 
-// Write books on a copy of what it changes, so that an error of Bury leaves
-// nothing behind.
+// Write books on a copy of what it changes, so that an error leaves nothing
+// behind.
 func (f *fold) Write(ctx context.Context, b *sink.Batch) (sink.Written, error) {
 	if f.hook != nil {
 		if err := f.hook(ctx, b); err != nil {
@@ -106,15 +106,13 @@ func (f *fold) Write(ctx context.Context, b *sink.Batch) (sink.Written, error) {
 			continue
 		}
 		w.Outcomes[i] = t.apply(b, e)
-		if w.Outcomes[i] == sink.DeadLettered {
+		if w.Outcomes[i] == sink.DeadLettered && !e.Buried {
 			refused = append(refused, i)
 		}
 	}
 	f.mu.Unlock()
 	if len(refused) > 0 {
-		if err := b.Bury(ctx, refused); err != nil {
-			return sink.Written{}, err
-		}
+		return sink.Written{}, &sink.Unburied{Refused: refused}
 	}
 	f.mu.Lock()
 	if f.next[b.Partition] != next { // another one was quicker: its rows are locked in a database

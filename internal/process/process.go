@@ -37,7 +37,7 @@ const (
 	// overrun the queues.
 	maxPoll = 10_000
 	// Of one broker's answer; with the queues this bounds what is held.
-	maxFetch = 16 << 20
+	maxFetch       = 16 << 20
 	sessionTimeout = 15 * time.Second
 	// How long the group may take for what is not a batch: commit, leave.
 	lastWords = 5 * time.Second
@@ -251,7 +251,7 @@ func (w *Worker) clientOptions() []kgo.Opt {
 		// neither batches nor the database, so Kafka's 45 s would only be waited for.
 		kgo.SessionTimeout(sessionTimeout),
 		// Others wait for our batch in flight when partitions change hands.
-		kgo.RebalanceTimeout(w.opts.DrainTimeout+40*time.Second),
+		kgo.RebalanceTimeout(w.opts.DrainTimeout + 40*time.Second),
 		// Callbacks come between polls and never while records are being handed
 		// over: a record of a partition that was given away and came back would be
 		// taken for what follows the database's offset.

@@ -321,8 +321,6 @@ func TestASerializationFailureIsTriedAgainAtOnce(t *testing.T) {
 	var n atomic.Int32
 	f.hook = func(_ context.Context, b *sink.Batch) error {
 		if b != nil && n.Add(1) <= 3 {
-			// What this attempt found is not true of the next one.
-			b.Entries[0].Refusal = &sink.Refusal{Class: sink.RefusedEventConflict}
 			return &sink.Error{Err: errors.New("deadlock detected"), Class: sink.ClassRetry}
 		}
 		return nil
