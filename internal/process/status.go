@@ -107,6 +107,7 @@ func (w *Worker) lookLoop(ctx context.Context) {
 	defer tick.Stop()
 	var retained time.Time
 	for {
+		w.lookAtDLQ(ctx)
 		floors := w.look(ctx)
 		if w.opts.Retention > 0 && len(floors) > 0 && time.Since(retained) > retainEvery {
 			retained = time.Now()
