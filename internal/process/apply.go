@@ -167,7 +167,7 @@ func (p *partition) took(b *batch, written sink.Written, took time.Duration) {
 	}
 	p.mu.Lock()
 	p.next = max(written.Next, b.Next)
-	p.applied = b.records[len(b.records)-1].Timestamp
+	p.applied = b.read
 	p.end = max(p.end, p.next)
 	p.mu.Unlock()
 	if b.trip != nil {

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -18,12 +19,15 @@ import (
 type batch struct {
 	sink.Batch
 	records  []*kgo.Record // of the entries
+	read     time.Time     // of the last record, or marker
 	attempts int
 	trip     *trippedError // the breaker opens behind this batch
 }
 
 // decode makes a batch of what the database does not have yet, nil where it
-// has all of it.
+// has all of it. The markers of transactions have no entry, but the offset moves
+// past them: where nothing follows, they would be lag for ever, and a gap once
+// retention takes them.
 func (p *partition) decode(records []*kgo.Record) *batch {
 	w, next := p.w, p.position()
 	for len(records) > 0 && records[0].Offset < next {
@@ -32,9 +36,11 @@ func (p *partition) decode(records []*kgo.Record) *batch {
 	if len(records) == 0 {
 		return nil
 	}
-	b := &batch{records: records, Batch: sink.Batch{
+	last := records[len(records)-1]
+	records = slices.DeleteFunc(records, func(r *kgo.Record) bool { return r.Attrs.IsControl() })
+	b := &batch{records: records, read: last.Timestamp, Batch: sink.Batch{
 		Group: w.opts.Group, Topic: w.opts.Topic, TopicID: w.info.ID, Partition: p.number,
-		First: next, Next: records[len(records)-1].Offset + 1,
+		First: next, Next: last.Offset + 1,
 		Entries: make([]sink.Entry, len(records)),
 	}}
 	var canonical []byte

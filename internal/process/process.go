@@ -268,6 +268,7 @@ func (w *Worker) clientOptions() []kgo.Opt {
 		// Nobody but us says where to go on when an offset is not in the log.
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.KeepControlRecords(),
 		kgo.FetchMaxBytes(maxFetch),
 		kgo.FetchMaxWait(500 * time.Millisecond),
 		kgo.MaxBufferedRecords(256 << 10), // all partitions' batches full of dead letters

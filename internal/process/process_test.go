@@ -735,3 +735,35 @@ func TestOnlyWhatFollowsIsTaken(t *testing.T) {
 		})
 	}
 }
+
+// The markers of transactions are offsets that hold no record.
+func TestTransactionMarkersAreMovedPast(t *testing.T) {
+	k := startKafka(t, 1)
+	f := newFold()
+	cl := k.dial(kgo.TransactionalID("tx"))
+	for i, end := range []kgo.TransactionEndTry{kgo.TryCommit, kgo.TryAbort, kgo.TryCommit, kgo.TryAbort} {
+		if err := cl.BeginTransaction(); err != nil {
+			t.Fatal(err)
+		}
+		r := good(0, fmt.Sprint("t", i), "paid")
+		r.Topic = "orders"
+		if err := cl.ProduceSync(t.Context(), r).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+		if err := cl.EndTransaction(t.Context(), end); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w := k.start(f)
+	until(t, "it is at the end", func() bool { return f.at(0) == 8 })
+	k.agrees(w.Worker, f)
+	if rows, _ := f.state(); len(rows) != 2 {
+		t.Errorf("%d orders, want the 2 that were committed", len(rows))
+	}
+	until(t, "nothing is lag", func() bool { return w.metric(`ordersctl_consumer_lag_records{partition="0"}`) == "0" })
+	w.end()
+	k.purge(0, 8)
+	w = k.start(f)
+	k.send(good(0, "later", "paid"))
+	until(t, "it starts although retention took all", func() bool { return f.at(0) == 9 })
+}
