@@ -140,6 +140,7 @@ func (p *partition) found(err error, pause *backoff) (int64, bool) {
 		var at map[int32]location
 		if at, err = p.w.locate(p.ctx, []int32{p.number}); err == nil {
 			p.healed()
+			p.breaker = at[p.number].breaker
 			return at[p.number].next, true
 		}
 	}
@@ -187,5 +188,5 @@ func (p *partition) trip(t *trippedError) {
 	next := p.next
 	p.mu.Unlock()
 	p.w.log.Error("the breaker is open, this partition stands still", "partition", p.number, "next", next, "why", t.why,
-		"hint", "repair the producer and restart, or restart with --dlq-breaker off to dead-letter them all")
+		"hint", "repair the producer, then restart with --dlq-breaker off to dead-letter what is in the log")
 }

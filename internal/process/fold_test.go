@@ -1,9 +1,11 @@
 package process
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"sync"
 
 	"github.com/ordersctl/ordersctl/internal/order"
@@ -38,6 +40,8 @@ type booking struct {
 	Outcome sink.Outcome
 	Reason  string
 	Gap     int64
+	Event   string
+	Hash    [32]byte
 }
 
 type row struct {
@@ -187,8 +191,30 @@ func (t *transaction) apply(b *sink.Batch, e *sink.Entry) sink.Outcome {
 			t.rows[e.Order.ID] = row{string(order.Append(nil, &e.Order)), from}
 		}
 	}
-	t.places[place] = booking{Outcome: outcome, Reason: reason}
+	taken := booking{Outcome: outcome, Reason: reason, Event: e.EventID}
+	if outcome != sink.DeadLettered && outcome != sink.Duplicate {
+		taken.Hash = e.Hash
+	}
+	t.places[place] = taken
 	return outcome
+}
+
+func (f *fold) Walk(_ context.Context, topicID string, partition int32, from, to int64, fn func(*sink.Booking) error) error {
+	f.mu.Lock()
+	var list []sink.Booking
+	for place, b := range f.places {
+		if place.TopicID == topicID && place.Partition == partition && place.Offset >= from && place.Offset < to {
+			list = append(list, sink.Booking{Place: place, EventID: b.Event, Hash: b.Hash, Outcome: b.Outcome, Reason: b.Reason, Gap: b.Gap})
+		}
+	}
+	f.mu.Unlock()
+	slices.SortFunc(list, func(a, b sink.Booking) int { return cmp.Compare(a.Offset, b.Offset) })
+	for i := range list {
+		if err := fn(&list[i]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // state is a copy of all that is booked.

@@ -58,9 +58,9 @@ type pauseInfo struct {
 	detail string
 }
 
-func newPartition(w *Worker, number int32, b *breaker) *partition {
+func newPartition(w *Worker, number int32) *partition {
 	p := &partition{
-		w: w, number: number, breaker: b,
+		w: w, number: number, breaker: new(breaker),
 		stopping: make(chan struct{}), done: make(chan struct{}), arrived: make(chan struct{}, 1),
 		end: -1, sent: -1, reasons: map[string]pauseInfo{},
 	}
@@ -69,14 +69,14 @@ func newPartition(w *Worker, number int32, b *breaker) *partition {
 	return p
 }
 
-// start lets the worker begin at next.
-func (p *partition) start(next, end int64) {
+// start lets the worker begin.
+func (p *partition) start(at location) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.started {
 		return
 	}
-	p.started, p.next, p.expect, p.end = true, next, next, end
+	p.started, p.next, p.expect, p.end, p.breaker = true, at.next, at.next, at.end, at.breaker
 	p.w.calls.hunger()
 	p.w.ended.Go(func() {
 		defer close(p.done)

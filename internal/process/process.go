@@ -81,7 +81,6 @@ type Worker struct {
 	mu         sync.Mutex
 	partitions map[int32]*partition      // guarded by mu: ours
 	before     map[int32]<-chan struct{} // guarded by mu: closed when the last worker of a partition has ended
-	breakers   map[int32]*breaker        // guarded by mu: they outlive a rebalance
 	tripped    map[int32]string          // guarded by mu: why a breaker is open
 	told       map[string]time.Time      // guarded by mu: errors that were logged just now
 }
@@ -103,7 +102,6 @@ func New(ctx context.Context, opts Options) (*Worker, error) {
 		decoder:    order.NewDecoder(opts.Rules),
 		partitions: map[int32]*partition{},
 		before:     map[int32]<-chan struct{}{},
-		breakers:   map[int32]*breaker{},
 		tripped:    map[int32]string{},
 		ready:      make(chan struct{}),
 		told:       map[string]time.Time{},

@@ -719,7 +719,7 @@ func TestOnlyWhatFollowsIsTaken(t *testing.T) {
 		{"but while the database is away", func(p *partition) { p.pause(pausedOutage, "") }, []int64{10, 11, 15}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			p := newPartition(w, 0, new(breaker))
+			p := newPartition(w, 0)
 			defer p.cancel()
 			p.started, p.next, p.expect = true, 10, 10
 			test.before(p)
@@ -766,4 +766,66 @@ func TestTransactionMarkersAreMovedPast(t *testing.T) {
 	w = k.start(f)
 	k.send(good(0, "later", "paid"))
 	until(t, "it starts although retention took all", func() bool { return f.at(0) == 9 })
+}
+
+// Kafka loses the end of its log (power, an unclean election) and gives its
+// offsets to new records, beyond where the database stands.
+func TestALogThatWasWrittenAnewStops(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		booked booking // of the last record that the database has
+		says   string
+	}{
+		{"another event", booking{Outcome: sink.Duplicate, Event: "e-old"}, "event e4, not e-old"},
+		{"another order", booking{Outcome: sink.Inserted, Event: "e4", Hash: [32]byte{1}}, "event e4 with other content, not e4"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			k := startKafka(t, 1)
+			k.send(many(10, func(i int) *kgo.Record {
+				return named(good(0, fmt.Sprint("acknowledged", i), "paid"), fmt.Sprint("e", i))
+			})...)
+			f, id := newFold(), k.topicID("orders")
+			f.topicID, f.next[0] = id, 5
+			f.places[sink.Place{TopicID: id, Offset: 4}] = test.booked
+			w := k.start(f)
+			err := w.wait()
+			if err == nil || !strings.Contains(err.Error(), "orders/0@4 is another record than the one that the database has taken from there: "+test.says) {
+				t.Errorf("ended with %v", err)
+			}
+			if rows, _ := f.state(); len(rows) > 0 {
+				t.Errorf("%d orders were applied", len(rows))
+			}
+		})
+	}
+}
+
+// Each new process would let a few more through.
+func TestAnOpenBreakerIsMetAgainAfterARestart(t *testing.T) {
+	k := startKafka(t, 1)
+	f := newFold()
+	for range 8 { // batches of their own: a row is cut off whole in its batch
+		k.send(many(20, func(int) *kgo.Record { return bad(0) })...)
+	}
+	k.send(good(0, "a", "paid"))
+	small := func(o *Options) { o.BatchRecords = 20 }
+	var stood int64
+	for n := range 3 {
+		w := k.start(f, small)
+		until(t, "the breaker opens", func() bool { return w.paused(0) == pausedBreaker })
+		w.end()
+		if n > 0 && f.at(0) != stood {
+			t.Errorf("process %d went on from %d to %d", n+1, stood, f.at(0))
+		}
+		stood = f.at(0)
+	}
+	if letters := len(k.read("orders.dlq")); letters != 40 {
+		t.Errorf("%d letters, want those of the two batches before the row was 50 long", letters)
+	}
+	w := k.start(f, small, func(o *Options) { o.DLQBreaker = BreakerOff })
+	until(t, "all is booked", func() bool { return f.at(0) == 161 })
+	w.end()
+	w = k.start(f, small)
+	k.send(good(0, "b", "paid"))
+	until(t, "what is good does not open it", func() bool { return f.at(0) == 162 })
+	k.agrees(w.Worker, f)
 }
