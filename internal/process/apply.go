@@ -21,6 +21,11 @@ func (p *partition) apply(records []*kgo.Record) bool {
 		return true
 	}
 	quick, pause := 0, backoff{}
+	for err := p.w.origins(p.ctx, b); err != nil; err = p.w.origins(p.ctx, b) {
+		if !p.hold(err, &pause) {
+			return false
+		}
+	}
 	for {
 		b.attempts++
 		start := time.Now()

@@ -829,3 +829,40 @@ func TestAnOpenBreakerIsMetAgainAfterARestart(t *testing.T) {
 	until(t, "what is good does not open it", func() bool { return f.at(0) == 162 })
 	k.agrees(w.Worker, f)
 }
+
+// Whoever writes to the topic can say anything of an origin.
+func TestAnOriginThatIsNotBeforeItsRecordIsIgnored(t *testing.T) {
+	k := startKafka(t, 2)
+	id := k.topicID("orders")
+	from := func(r *kgo.Record, origin string) *kgo.Record {
+		r.Headers = append(r.Headers, kgo.RecordHeader{Key: "ordersctl.origin", Value: []byte(origin)})
+		return r
+	}
+	k.send(good(1, "x", "paid"), good(1, "x", "paid"))
+	k.send(
+		from(good(0, "ahead", "old"), id+"/0@1000000000000000"), good(0, "ahead", "new"),
+		from(good(0, "itself", "old"), id+"/0@2"), good(0, "itself", "new"),
+		from(good(0, "end", "old"), id+"/1@2"), good(0, "end", "new"),
+		from(good(0, "nowhere", "old"), id+"/7@0"), good(0, "nowhere", "new"),
+		from(good(0, "right", "new"), id+"/1@1"),
+		from(good(0, "elsewhere", "new"), "AAAAAAAAAAAAAAAAAAAAAQ/0@999"),
+	)
+	f := newFold()
+	w := k.start(f)
+	until(t, "all are booked", func() bool { return f.at(0) == 10 && f.at(1) == 2 })
+	rows, _ := f.state()
+	want := map[string]sink.Place{
+		"x": {TopicID: id, Partition: 1, Offset: 1}, "ahead": {TopicID: id, Offset: 1}, "itself": {TopicID: id, Offset: 3}, "end": {TopicID: id, Offset: 5},
+		"nowhere": {TopicID: id, Offset: 7}, "right": {TopicID: id, Partition: 1, Offset: 1}, "elsewhere": {TopicID: "AAAAAAAAAAAAAAAAAAAAAQ", Offset: 999},
+	}
+	got := map[string]sink.Place{}
+	for id, r := range rows {
+		got[id] = r.From
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("the rows' places (-want +got):\n%s", diff)
+	}
+	if !strings.Contains(w.log.String(), "records=4 offset=0 origin="+id+"/0@1000000000000000") {
+		t.Error("nothing was said of it")
+	}
+}
