@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/ordersctl/ordersctl/internal/order"
 	"github.com/ordersctl/ordersctl/internal/sink"
@@ -27,6 +28,9 @@ type fold struct {
 	rows    map[string]row
 	back    int // guarded by mu: how often next went back
 	twice   int // guarded by mu: places that were booked before
+
+	floors []sink.Place // guarded by mu: of the last Retain
+	before time.Time    // guarded by mu
 
 	hook  func(ctx context.Context, b *sink.Batch) error
 	after func(b *sink.Batch) error
@@ -215,6 +219,13 @@ func (f *fold) Walk(_ context.Context, topicID string, partition int32, from, to
 		}
 	}
 	return nil
+}
+
+func (f *fold) Retain(_ context.Context, floors []sink.Place, before time.Time) (int64, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.floors, f.before = floors, before
+	return 0, nil
 }
 
 // state is a copy of all that is booked.

@@ -866,3 +866,26 @@ func TestAnOriginThatIsNotBeforeItsRecordIsIgnored(t *testing.T) {
 		t.Error("nothing was said of it")
 	}
 }
+
+// Never what is still in the log: read again it would be taken for new.
+func TestOldEventsAreForgottenBelowTheLog(t *testing.T) {
+	k := startKafka(t, 2)
+	k.send(good(0, "a", "paid"), good(0, "a", "paid"), good(1, "b", "paid"))
+	k.purge(0, 1)
+	f := newFold()
+	k.start(f, func(o *Options) { o.Retention = 24 * time.Hour })
+	retained := func() ([]sink.Place, time.Time) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		return f.floors, f.before
+	}
+	until(t, "old events are removed", func() bool { floors, _ := retained(); return len(floors) > 0 })
+	floors, before := retained()
+	id := k.topicID("orders")
+	if diff := cmp.Diff([]sink.Place{{TopicID: id, Partition: 0, Offset: 1}, {TopicID: id, Partition: 1, Offset: 0}}, floors); diff != "" {
+		t.Errorf("floors (-want +got):\n%s", diff)
+	}
+	if age := time.Since(before); age < 24*time.Hour || age > 25*time.Hour {
+		t.Errorf("removed what is older than %s", age)
+	}
+}
