@@ -158,10 +158,13 @@ func (p *partition) took(b *batch, written sink.Written, took time.Duration) {
 	m.duration.Observe(took.Seconds())
 	m.records.Observe(float64(len(b.Entries)))
 	m.bisects.Add(float64(written.Bisects))
-	now := time.Now()
+	now, passed := time.Now(), 0
 	for i, outcome := range written.Outcomes {
 		switch outcome {
-		case sink.Booked, sink.Passed:
+		case sink.Passed:
+			passed++
+			continue
+		case sink.Booked:
 			continue
 		case sink.Inserted, sink.Updated:
 			if received := b.Entries[i].Received; !received.IsZero() {
@@ -170,6 +173,10 @@ func (p *partition) took(b *batch, written sink.Written, took time.Duration) {
 		}
 		m.outcome(outcome).Inc()
 		p.breaker.add(outcome == sink.DeadLettered)
+	}
+	if next := max(written.Next, b.Next); passed > 0 || next > b.Next {
+		p.w.log.Warn("the database's offset stands beyond what was to be written: another member was faster, or somebody set it",
+			"partition", p.number, "offset", b.First, "next", next, "passed_over", passed)
 	}
 	p.mu.Lock()
 	p.next = max(written.Next, b.Next)

@@ -889,3 +889,25 @@ func TestOldEventsAreForgottenBelowTheLog(t *testing.T) {
 		t.Errorf("removed what is older than %s", age)
 	}
 }
+
+// Set forward by hand, the database makes records vanish: not without a word.
+func TestRecordsThatArePassedOverAreSaid(t *testing.T) {
+	k := startKafka(t, 1)
+	f := newFold()
+	k.send(many(20, func(int) *kgo.Record { return good(0, "a", "paid") })...)
+	set := false
+	f.hook = func(_ context.Context, b *sink.Batch) error {
+		if b != nil && !set {
+			set = true
+			f.mu.Lock()
+			f.next[0] = 7
+			f.mu.Unlock()
+		}
+		return nil
+	}
+	w := k.start(f, func(o *Options) { o.BatchRecords = 5 })
+	until(t, "it is at the end", func() bool { return f.at(0) == 20 })
+	if log := w.log.String(); !strings.Contains(log, "partition=0 offset=0 next=7 passed_over=5") || strings.Count(log, "passed_over") != 1 {
+		t.Error("it was not said, or more than once")
+	}
+}
