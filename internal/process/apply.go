@@ -9,9 +9,12 @@ import (
 	"github.com/ordersctl/ordersctl/internal/sink"
 )
 
-// A transaction that lost against another one is tried again so often before
-// it is taken for an outage.
-const quickRetries = 10
+// A transaction that lost against another one is tried again so often, and so
+// long, before it is taken for an outage.
+const (
+	quickRetries = 10
+	quickFor     = 2 * time.Second
+)
 
 // apply brings records into the database. It comes back when they are there or
 // are to be read again; false where neither is so and the worker has to end.
@@ -20,7 +23,7 @@ func (p *partition) apply(records []*kgo.Record) bool {
 	if b == nil {
 		return true
 	}
-	quick, pause := 0, backoff{}
+	quick, pause, began := 0, backoff{}, time.Now()
 	for err := p.w.origins(p.ctx, b); err != nil; err = p.w.origins(p.ctx, b) {
 		if !p.hold(err, &pause) {
 			return false
@@ -55,7 +58,7 @@ func (p *partition) apply(records []*kgo.Record) bool {
 			if !p.hold(err, &pause) {
 				return false
 			}
-		case sink.ClassOf(err) == sink.ClassRetry && quick < quickRetries:
+		case sink.ClassOf(err) == sink.ClassRetry && quick < quickRetries && time.Since(began) < quickFor:
 			quick++
 			p.w.blame(err)
 			if !p.wait(time.Duration(quick) * 10 * time.Millisecond) {
@@ -78,7 +81,9 @@ func (p *partition) apply(records []*kgo.Record) bool {
 // transaction is open while those are waited for.
 func (p *partition) write(b *batch) (sink.Written, error) {
 	for {
+		answered := p.asking()
 		written, err := p.w.store.Write(p.ctx, &b.Batch)
+		answered()
 		var unburied *sink.Unburied
 		if !errors.As(err, &unburied) {
 			return written, err
@@ -88,6 +93,18 @@ func (p *partition) write(b *batch) (sink.Written, error) {
 			return written, err
 		}
 	}
+}
+
+// asking notes since when the database, or the broker, is waited for: one that
+// does not answer at all shows, too.
+func (p *partition) asking() (answered func()) {
+	set := func(at time.Time) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.asked = at
+	}
+	set(time.Now())
+	return func() { set(time.Time{}) }
 }
 
 // hold waits a while because of err, standing still in the eyes of all.
@@ -143,7 +160,10 @@ func (p *partition) found(err error, pause *backoff) (int64, bool) {
 			return 0, false
 		}
 		var at map[int32]location
-		if at, err = p.w.locate(p.ctx, []int32{p.number}); err == nil {
+		answered := p.asking()
+		at, err = p.w.locate(p.ctx, []int32{p.number})
+		answered()
+		if err == nil {
 			p.healed()
 			p.breaker = at[p.number].breaker
 			return at[p.number].next, true

@@ -49,6 +49,7 @@ type partition struct {
 	astray  bool                 // guarded by mu: the log has no record at expect; look when the queue is empty
 	reasons map[string]pauseInfo // guarded by mu: why it is not fetched
 	applied time.Time            // guarded by mu: timestamp of the record applied last
+	asked   time.Time            // guarded by mu: since when the database is waited for, zero where it is not
 	sent    int64                // guarded by mu: next offset as committed to Kafka
 	rate    rates                // guarded by mu
 }

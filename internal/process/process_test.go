@@ -911,3 +911,43 @@ func TestRecordsThatArePassedOverAreSaid(t *testing.T) {
 		t.Error("it was not said, or more than once")
 	}
 }
+
+func TestADatabaseThatDoesNotAnswerShows(t *testing.T) {
+	k := startKafka(t, 1)
+	f := newFold()
+	free := make(chan struct{})
+	f.hook = func(_ context.Context, b *sink.Batch) error {
+		if b != nil {
+			<-free
+		}
+		return nil
+	}
+	k.send(good(0, "a", "paid"))
+	w := k.start(f)
+	until(t, "it shows", func() bool { return w.paused(0) == pausedOutage })
+	close(free)
+	until(t, "it goes on", func() bool { return f.at(0) == 1 && w.paused(0) == "" })
+}
+
+// SQLite waits for a lock by itself before it says that it is busy.
+func TestALockThatIsHeldShows(t *testing.T) {
+	k := startKafka(t, 1)
+	f := newFold()
+	var locked atomic.Bool
+	locked.Store(true)
+	f.hook = func(_ context.Context, b *sink.Batch) error {
+		if b == nil || !locked.Load() {
+			return nil
+		}
+		<-time.After(quickFor) // as long as the busy handler takes
+		return &sink.Error{Err: errors.New("database is locked"), Class: sink.ClassRetry}
+	}
+	k.send(good(0, "a", "paid"))
+	w := k.start(f)
+	until(t, "it shows", func() bool { return strings.Contains(w.log.String(), "waiting for the database") })
+	locked.Store(false)
+	until(t, "it goes on", func() bool { return f.at(0) == 1 && w.paused(0) == "" })
+	if got := w.metric(`ordersctl_db_errors_total{class="retry"}`); got != "1" && got != "2" {
+		t.Errorf("tried %s times", got)
+	}
+}
