@@ -1,6 +1,7 @@
 package process
 
 import (
+	"context"
 	"errors"
 	"time"
 
@@ -72,8 +73,35 @@ func (p *partition) apply(records []*kgo.Record) bool {
 				p.w.log.Warn("after a lost connection the database stands elsewhere, reading from there", "partition", p.number, "offset", b.First, "next", next)
 				p.seek(next)
 				return true
+			} else if tooLong(err) && len(b.Entries) > 1 {
+				p.halve(len(b.Entries))
+				p.seek(next) // its records are read again, in smaller batches
+				return true
 			}
 		}
+	}
+}
+
+// tooLong says whether a batch was not written within the database's time.
+func tooLong(err error) bool {
+	const canceled = "57014" // by statement_timeout
+	var state interface{ SQLState() string }
+	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &state) && state.SQLState() == canceled
+}
+
+// halve has the next batches hold half as many records as one that took too
+// long; regain lets them grow again, slowly, since trying in vain takes all of
+// the database's time.
+func (p *partition) halve(records int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.most = max(1, records/2)
+	p.w.log.Warn("the database takes too long for a batch, the next ones are smaller", "partition", p.number, "records", records, "at_most", p.most)
+}
+
+func (p *partition) regainLocked() {
+	if p.most += p.most/16 + 1; p.most >= p.w.opts.BatchRecords {
+		p.most = p.w.opts.BatchRecords
 	}
 }
 
@@ -199,6 +227,7 @@ func (p *partition) took(b *batch, written sink.Written, took time.Duration) {
 			"partition", p.number, "offset", b.First, "next", next, "passed_over", passed)
 	}
 	p.mu.Lock()
+	p.regainLocked()
 	p.next = max(written.Next, b.Next)
 	p.applied = b.read
 	p.end = max(p.end, p.next)

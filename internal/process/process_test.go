@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -949,5 +950,35 @@ func TestALockThatIsHeldShows(t *testing.T) {
 	until(t, "it goes on", func() bool { return f.at(0) == 1 && w.paused(0) == "" })
 	if got := w.metric(`ordersctl_db_errors_total{class="retry"}`); got != "1" && got != "2" {
 		t.Errorf("tried %s times", got)
+	}
+}
+
+func TestABatchThatTakesTooLongIsMadeSmaller(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		err  error
+	}{
+		{"our deadline", fmt.Errorf("write: %w", context.DeadlineExceeded)},
+		{"the server's", &pgconn.PgError{Code: "57014", Message: "canceling statement due to statement timeout"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			k := startKafka(t, 1)
+			f := newFold()
+			var tries atomic.Int32
+			f.hook = func(_ context.Context, b *sink.Batch) error {
+				if b != nil && len(b.Entries) > 30 {
+					tries.Add(1)
+					return &sink.Error{Err: test.err, Class: sink.ClassOutage}
+				}
+				return nil
+			}
+			k.send(many(150, func(i int) *kgo.Record { return good(0, fmt.Sprint("o", i%7), "paid") })...)
+			w := k.start(f, func(o *Options) { o.BatchRecords, o.BatchWait = 100, 100*time.Millisecond })
+			until(t, "all is applied", func() bool { return f.at(0) == 150 })
+			k.agrees(w.Worker, f)
+			if n := tries.Load(); n > 6 {
+				t.Errorf("%d batches were too large", n)
+			}
+		})
 	}
 }
