@@ -28,7 +28,7 @@ import (
 
 const batch = 1000 // records
 
-func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) } //nolint:forbidigo // a program of its own
 
 type options struct {
 	repeats, batches, partitions int
@@ -49,7 +49,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	} else if err != nil {
 		return 2
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt) //nolint:forbidigo // a program of its own
 	defer stop()
 	if err := measure(ctx, o, stdout); err != nil {
 		fmt.Fprintln(stderr, "error:", err)

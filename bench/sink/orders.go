@@ -44,7 +44,7 @@ func (s *source) entry(offset int64) sink.Entry {
 	}
 	// As UUIDv7: the time first.
 	var id [16]byte
-	binary.BigEndian.PutUint64(id[:], uint64(now.UnixNano())) //nolint:gosec // bits
+	binary.BigEndian.PutUint64(id[:], uint64(now.UnixNano()))
 	binary.BigEndian.PutUint64(id[8:], s.rand.Uint64())
 	return sink.Entry{
 		Offset: offset, Order: o, EventID: fmt.Sprintf("%x-%x-%x-%x-%x", id[:4], id[4:6], id[6:8], id[8:10], id[10:]),

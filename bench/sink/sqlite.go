@@ -37,7 +37,7 @@ func (l *lite) prepare(ctx context.Context) error {
 	if _, _, err := sink.Migrate(ctx, l.cfg, slog.New(slog.DiscardHandler)); err != nil {
 		return err
 	}
-	l.batches = newSource(uint64(l.runs)).batches(0, l.opts.batches) //nolint:gosec // a few
+	l.batches = newSource(uint64(l.runs)).batches(0, l.opts.batches)
 	return nil
 }
 

@@ -41,6 +41,8 @@ func TestMain(m *testing.M) {
 //	    sets the variable NAME to the content of FILE, without the line's end
 //	lines FILE N
 //	    fails unless FILE has N lines
+//	letter OFFSET KEY [VALUE]
+//	    writes the dead letter of a record of orders/0
 //	sigterm
 //	    sends SIGTERM to every command in the background
 func TestScripts(t *testing.T) {
@@ -56,6 +58,7 @@ func TestScripts(t *testing.T) {
 			"untilfile":   untilFile,
 			"fromfile":    fromFile,
 			"lines":       lines,
+			"letter":      letter,
 			"sigterm":     sigterm,
 		},
 	})

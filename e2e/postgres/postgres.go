@@ -60,7 +60,8 @@ type Server struct {
 	port    int
 	user    *syscall.Credential // nil: ours
 	command *exec.Cmd
-	exited  chan error
+	exited  chan struct{}
+	exit    error // how it ended; read it after exited is closed
 	log     string
 }
 
@@ -194,14 +195,14 @@ func (s *Server) Restart(ctx context.Context) error {
 // run starts the command on a thread that stays as long as the process does: the signal that ends it with us is tied to
 // the thread (prctl(2), PR_SET_PDEATHSIG).
 func (s *Server) run(cmd *exec.Cmd) error {
-	started, exited := make(chan error), make(chan error, 1)
+	started, exited := make(chan error), make(chan struct{})
 	go func() {
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		err := cmd.Start()
 		started <- err
 		if err == nil {
-			exited <- cmd.Wait()
+			s.exit = cmd.Wait()
 			close(exited)
 		}
 	}()
@@ -223,9 +224,9 @@ func (s *Server) waitReady(ctx context.Context) error {
 			return conn.Close(ctx)
 		}
 		select {
-		case exit := <-s.exited:
+		case <-s.exited:
 			s.command = nil
-			return fmt.Errorf("postgres ended before it was ready: %w; the end of its log:\n%s", exit, s.logTail())
+			return fmt.Errorf("postgres ended before it was ready: %w; the end of its log:\n%s", s.exit, s.logTail())
 		case <-ctx.Done():
 			return fmt.Errorf("wait for postgres to be ready: %w; the end of its log:\n%s", err, s.logTail())
 		case <-tick.C:

@@ -81,7 +81,7 @@ Against a real cluster, name it with --brokers, the environment
 		}
 	}
 	add(groupRun, newDev(app, nil), newServe(app, nil), newProcess(app, nil))
-	add(groupKafka, newTopic(app), newSend(app, nil), newTail(app, nil), newBench(app, nil))
+	add(groupKafka, newTopic(app), newSend(app, nil), newTail(app, nil), newBench(app, nil), newDLQ(app))
 	add(groupDB, newDB(app))
 	add(groupTool, newConfig(app), newVersion(app))
 	return root

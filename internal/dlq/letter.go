@@ -65,43 +65,68 @@ type Letter struct {
 // where both are nil. Of a letter that Kafka Connect wrote it tells what
 // Connect's headers tell. The letter shares the bytes of r.
 func Parse(r *kgo.Record) (*Letter, *Mark) {
-	for i := range r.Headers {
-		if r.Headers[i].Key == headerMark {
-			return nil, parseMark(r)
-		}
+	l, m := parse(r)
+	if l == nil {
+		return nil, m
 	}
-	origin, ok := parseLetterOrigin(r.Headers)
-	if !ok {
-		return nil, nil
-	}
-	l := &Letter{
-		Place:   Place{r.Topic, r.Partition, r.Offset},
-		Written: r.Timestamp,
-		Key:     r.Key,
-		Value:   r.Value,
-		Headers: without(r.Headers, 0, isOurs),
-		Origin:  origin,
-		Class:   header(r.Headers, headerClass),
-		Reason:  header(r.Headers, headerReason),
-		Detail:  header(r.Headers, headerDetail),
-		Group:   header(r.Headers, headerGroup),
-		Failed:  r.Timestamp,
-		Replays: replaysOf(r.Headers),
-	}
-	l.First, _ = OriginOf(r)
-	if n, err := strconv.ParseUint(header(r.Headers, headerAttempts), 10, 31); err == nil {
-		l.Attempts = int(n)
-	}
-	if t, err := time.Parse(time.RFC3339Nano, header(r.Headers, headerFailedAt)); err == nil {
-		l.Failed = t
-	}
-	if json.Unmarshal([]byte(header(r.Headers, headerErrors)), &l.Faults) != nil {
+	if text := header(r.Headers, headerErrors); text != "" && json.Unmarshal([]byte(text), &l.Faults) != nil {
 		l.Faults = nil // somebody else's; the reason tells
 	}
-	if origin.TopicID == "" && l.Class == "" {
-		l.Class = ClassConnect
-		l.Reason = firstOf(header(r.Headers, connectMessage), header(r.Headers, connectClass), "no reason given")
-		l.Detail = header(r.Headers, connectClass)
+	return l, nil
+}
+
+// parse leaves out the faults, which take longer to read than all the rest.
+func parse(r *kgo.Record) (*Letter, *Mark) {
+	l := &Letter{
+		Place: Place{r.Topic, r.Partition, r.Offset}, Written: r.Timestamp, Failed: r.Timestamp,
+		Key: r.Key, Value: r.Value,
+	}
+	var origin, connect originText
+	var why, exception string
+	for i := range r.Headers {
+		name, value := r.Headers[i].Key, r.Headers[i].Value
+		switch name { // of several of a name the last counts
+		case headerMark:
+			return nil, parseMark(r)
+		case headerClass:
+			l.Class = string(value)
+		case headerReason:
+			l.Reason = string(value)
+		case headerDetail:
+			l.Detail = string(value)
+		case headerGroup:
+			l.Group = string(value)
+		case headerAttempts:
+			if n, err := strconv.ParseUint(string(value), 10, 31); err == nil {
+				l.Attempts = int(n)
+			}
+		case headerFailedAt:
+			if t, err := time.Parse(time.RFC3339Nano, string(value)); err == nil {
+				l.Failed = t
+			}
+		case connectMessage:
+			why = string(value)
+		case connectClass:
+			exception = string(value)
+		default:
+			origin.ours(name, value)
+			connect.connects(name, value)
+			if !isOurs(name) {
+				if l.Headers == nil {
+					l.Headers = make([]kgo.RecordHeader, 0, 8)
+				}
+				l.Headers = append(l.Headers, r.Headers[i])
+			}
+		}
+	}
+	var ok bool
+	if l.Origin, ok = originOf(origin, connect); !ok {
+		return nil, nil
+	}
+	l.Replays = replaysOf(l.Headers)
+	l.First, _ = OriginOf(&kgo.Record{Headers: l.Headers})
+	if l.Origin.TopicID == "" && l.Class == "" {
+		l.Class, l.Reason, l.Detail = ClassConnect, firstOf(why, exception, "no reason given"), exception
 	}
 	return l, nil
 }
@@ -134,25 +159,52 @@ func (l *Letter) OrderID(dec *order.Decoder) string {
 	return firstOf(dec.ID(l.Value), string(l.Key))
 }
 
-// parseLetterOrigin reads our headers, else Kafka Connect's.
-func parseLetterOrigin(headers []kgo.RecordHeader) (Origin, bool) {
-	o := Origin{Topic: header(headers, headerOriginTopic), TopicID: header(headers, headerOriginTopicID)}
-	partition, offset := header(headers, headerOriginPartition), header(headers, headerOriginOffset)
-	if o.Topic == "" && o.TopicID == "" && partition == "" && offset == "" {
-		o.Topic, partition, offset = header(headers, connectTopic), header(headers, connectPartition), header(headers, connectOffset)
-	} else if o.TopicID != "" && !isTopicID(o.TopicID) {
+// originText is an origin as headers have it; nil is not there.
+type originText struct{ topic, id, partition, offset, timestamp []byte }
+
+func (o *originText) ours(name string, value []byte) {
+	switch name {
+	case headerOriginTopic:
+		o.topic = value
+	case headerOriginTopicID:
+		o.id = value
+	case headerOriginPartition:
+		o.partition = value
+	case headerOriginOffset:
+		o.offset = value
+	case headerOriginTimestamp:
+		o.timestamp = value
+	}
+}
+
+func (o *originText) connects(name string, value []byte) {
+	switch name {
+	case connectTopic:
+		o.topic = value
+	case connectPartition:
+		o.partition = value
+	case connectOffset:
+		o.offset = value
+	}
+}
+
+// originOf reads our headers, Kafka Connect's only where there is none of ours.
+func originOf(ours, connect originText) (Origin, bool) {
+	text := ours
+	if len(ours.topic)+len(ours.id)+len(ours.partition)+len(ours.offset) == 0 {
+		text = connect
+	}
+	o := Origin{Topic: string(text.topic), TopicID: string(text.id)}
+	partition, err := strconv.ParseUint(string(text.partition), 10, 31)
+	if err != nil || topic.ValidateName(o.Topic) != nil || o.TopicID != "" && !isTopicID(o.TopicID) {
 		return o, false
 	}
-	p, err := strconv.ParseUint(partition, 10, 31)
-	if err != nil || topic.ValidateName(o.Topic) != nil {
-		return o, false
-	}
-	at, err := strconv.ParseUint(offset, 10, 63)
+	offset, err := strconv.ParseUint(string(text.offset), 10, 63)
 	if err != nil {
 		return o, false
 	}
-	o.Partition, o.Offset = int32(p), int64(at)
-	if t, err := time.Parse(time.RFC3339Nano, header(headers, headerOriginTimestamp)); err == nil {
+	o.Partition, o.Offset = int32(partition), int64(offset)
+	if t, err := time.Parse(time.RFC3339Nano, string(text.timestamp)); err == nil {
 		o.Timestamp = t
 	}
 	return o, true

@@ -47,7 +47,11 @@ func (l *Letter) Mark(s State, to string) *kgo.Record {
 // parseMark is nil for a mark that can't be read.
 func parseMark(r *kgo.Record) *Mark {
 	state := State(header(r.Headers, headerMark))
-	origin, ok := parseLetterOrigin(r.Headers)
+	var ours originText
+	for i := range r.Headers {
+		ours.ours(r.Headers[i].Key, r.Headers[i].Value)
+	}
+	origin, ok := originOf(ours, originText{})
 	if !ok || state != Replayed && state != Discarded {
 		return nil
 	}

@@ -694,6 +694,22 @@ func TestWithoutADeadLetterTopicItDoesNotStart(t *testing.T) {
 	}
 }
 
+func TestOldEventsAreRemovedBelowTheLogAlone(t *testing.T) {
+	k := startKafka(t, 2)
+	f := newFold()
+	k.send(many(20, func(int) *kgo.Record { return good(1, "a", "paid") })...)
+	w := k.start(f, func(o *Options) { o.Retention = time.Hour })
+	until(t, "all is applied", func() bool { return f.at(1) == 20 })
+	k.purge(1, 7)
+	w.retain(t.Context(), w.look(t.Context()))
+	id := k.topicID("orders")
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if diff := cmp.Diff([]sink.Place{{TopicID: id, Partition: 0}, {TopicID: id, Partition: 1, Offset: 7}}, f.floors); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestOnlyWhatFollowsIsTaken(t *testing.T) {
 	cl, err := client.New(client.DefaultConfig(), discard()) // nobody is asked
 	if err != nil {

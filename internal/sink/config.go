@@ -59,7 +59,7 @@ func (u URL) String() string {
 	switch {
 	case err == nil:
 		return t.shown
-	case strings.Contains(string(u), "@"): // not readable, and may hold one
+	case strings.Contains(string(u), "@"), strings.Contains(string(u), "="): // not readable, and may hold one
 		return "***"
 	}
 	return string(u)

@@ -48,13 +48,13 @@ func (a *array) bytes() []byte {
 	if a.nulls {
 		binary.BigEndian.PutUint32(a.buf[4:], 1)
 	}
-	binary.BigEndian.PutUint32(a.buf[12:], uint32(a.count)) //nolint:gosec // a batch's records
+	binary.BigEndian.PutUint32(a.buf[12:], uint32(a.count))
 	return a.buf
 }
 
 func (a *array) text(s string) {
 	a.count++
-	a.buf = binary.BigEndian.AppendUint32(a.buf, uint32(len(s))) //nolint:gosec // far below 4 GiB
+	a.buf = binary.BigEndian.AppendUint32(a.buf, uint32(len(s)))
 	a.buf = append(a.buf, s...)
 }
 
@@ -69,7 +69,7 @@ func (a *array) textOrNull(s string) {
 
 func (a *array) raw(b []byte) {
 	a.count++
-	a.buf = binary.BigEndian.AppendUint32(a.buf, uint32(len(b))) //nolint:gosec // a hash
+	a.buf = binary.BigEndian.AppendUint32(a.buf, uint32(len(b)))
 	a.buf = append(a.buf, b...)
 }
 
@@ -91,19 +91,19 @@ func (a *array) bool(v bool) {
 func (a *array) int2(v int16) {
 	a.count++
 	a.buf = append(a.buf, 0, 0, 0, 2)
-	a.buf = binary.BigEndian.AppendUint16(a.buf, uint16(v)) //nolint:gosec // bits, not a number
+	a.buf = binary.BigEndian.AppendUint16(a.buf, uint16(v))
 }
 
 func (a *array) int4(v int32) {
 	a.count++
 	a.buf = append(a.buf, 0, 0, 0, 4)
-	a.buf = binary.BigEndian.AppendUint32(a.buf, uint32(v)) //nolint:gosec // bits, not a number
+	a.buf = binary.BigEndian.AppendUint32(a.buf, uint32(v))
 }
 
 func (a *array) int8(v int64) {
 	a.count++
 	a.buf = append(a.buf, 0, 0, 0, 8)
-	a.buf = binary.BigEndian.AppendUint64(a.buf, uint64(v)) //nolint:gosec // bits, not a number
+	a.buf = binary.BigEndian.AppendUint64(a.buf, uint64(v))
 }
 
 // time is cut to the microsecond; a zero one is NULL.
@@ -135,17 +135,17 @@ func (a *array) total(t order.Total) {
 		weight = 0
 	}
 	a.count++
-	a.buf = binary.BigEndian.AppendUint32(a.buf, uint32(8+2*(last-first))) //nolint:gosec // at most 18
-	a.buf = binary.BigEndian.AppendUint16(a.buf, uint16(last-first))       //nolint:gosec // at most 5
-	a.buf = binary.BigEndian.AppendUint16(a.buf, uint16(weight))           //nolint:gosec // bits: it may be -1
-	a.buf = append(a.buf, 0, 0, 0, 4)                                      // positive; four decimals
+	a.buf = binary.BigEndian.AppendUint32(a.buf, uint32(8+2*(last-first)))
+	a.buf = binary.BigEndian.AppendUint16(a.buf, uint16(last-first))
+	a.buf = binary.BigEndian.AppendUint16(a.buf, uint16(weight))
+	a.buf = append(a.buf, 0, 0, 0, 4) // positive; four decimals
 	for _, g := range groups[first:last] {
 		a.buf = binary.BigEndian.AppendUint16(a.buf, g)
 	}
 }
 
-func int4(v int32) []byte { return binary.BigEndian.AppendUint32(nil, uint32(v)) } //nolint:gosec // bits
-func int8(v int64) []byte { return binary.BigEndian.AppendUint64(nil, uint64(v)) } //nolint:gosec // bits
+func four(v int32) []byte  { return binary.BigEndian.AppendUint32(nil, uint32(v)) }
+func eight(v int64) []byte { return binary.BigEndian.AppendUint64(nil, uint64(v)) }
 
-func readInt4(b []byte) int32 { return int32(binary.BigEndian.Uint32(b)) } //nolint:gosec // bits
-func readInt8(b []byte) int64 { return int64(binary.BigEndian.Uint64(b)) } //nolint:gosec // bits
+func readInt4(b []byte) int32 { return int32(binary.BigEndian.Uint32(b)) }
+func readInt8(b []byte) int64 { return int64(binary.BigEndian.Uint64(b)) }

@@ -149,7 +149,7 @@ func tablesOf(s Store) *tables {
 	if lite, ok := s.(*lite); ok {
 		return lite.tables
 	}
-	return s.(*postgres).tables //nolint:errcheck,forcetypeassert // there are two
+	return s.(*postgres).tables // there are two
 }
 
 func missesTable(err error) bool {

@@ -1,20 +1,30 @@
 package sink
 
+import (
+	"slices"
+	"strings"
+)
+
 // The parameters of the statements in postgres_write.go, in their order.
 
+// pgPlainArrays has the events in the order of their ids, as plan.sortRows says.
 func pgPlainArrays(b *Batch) [][]byte {
 	n := len(b.Entries)
 	events, ids, hashes := newArray(oidText, n, 40), newArray(oidText, n, 24), newArray(oidBytea, n, 32)
 	offsets, received := newArray(oidInt8, n, 8), newArray(oidTimestamptz, n, 8)
-	for i := range b.Entries {
-		e := &b.Entries[i]
+	sorted := make([]*Entry, n)
+	for i := range sorted {
+		sorted[i] = &b.Entries[i]
+	}
+	slices.SortFunc(sorted, func(x, y *Entry) int { return strings.Compare(x.EventID, y.EventID) })
+	for _, e := range sorted {
 		events.text(e.EventID)
 		ids.text(e.Order.ID)
 		hashes.raw(e.Hash[:])
 		offsets.int8(e.Offset)
 		received.time(e.Received)
 	}
-	return [][]byte{[]byte(b.TopicID), int4(b.Partition), events.bytes(), ids.bytes(), hashes.bytes(), offsets.bytes(), received.bytes()}
+	return [][]byte{[]byte(b.TopicID), four(b.Partition), events.bytes(), ids.bytes(), hashes.bytes(), offsets.bytes(), received.bytes()}
 }
 
 func pgEventArrays(b *Batch, list []newEvent) [][]byte {
@@ -41,7 +51,7 @@ func pgEventArrays(b *Batch, list []newEvent) [][]byte {
 		originOffsets.int8(e.Origin.Offset)
 	}
 	return [][]byte{
-		[]byte(b.TopicID), int4(b.Partition), events.bytes(), ids.bytes(), hashes.bytes(), offsets.bytes(), received.bytes(),
+		[]byte(b.TopicID), four(b.Partition), events.bytes(), ids.bytes(), hashes.bytes(), offsets.bytes(), received.bytes(),
 		stale.bytes(), originIDs.bytes(), originPartitions.bytes(), originOffsets.bytes(),
 	}
 }
@@ -63,7 +73,7 @@ func pgRowArrays(b *Batch, rows []newRow, guard int64) [][]byte {
 		totals.total(e.Order.Total)
 		statuses.text(e.Order.Status)
 		times.time(e.Order.Timestamp)
-		nanos.int2(int16(e.Order.Timestamp.Nanosecond() % 1000)) //nolint:gosec // below 1000
+		nanos.int2(int16(e.Order.Timestamp.Nanosecond() % 1000))
 		events.text(e.EventID)
 		offsets.int8(from.Offset)
 		versions.int8(rows[i].changes)
@@ -72,7 +82,7 @@ func pgRowArrays(b *Batch, rows []newRow, guard int64) [][]byte {
 	}
 	return [][]byte{
 		ids.bytes(), users.bytes(), totals.bytes(), statuses.bytes(), times.bytes(), nanos.bytes(),
-		events.bytes(), offsets.bytes(), versions.bytes(), topicIDs.bytes(), partitions.bytes(), int8(guard),
+		events.bytes(), offsets.bytes(), versions.bytes(), topicIDs.bytes(), partitions.bytes(), eight(guard),
 	}
 }
 
@@ -89,5 +99,5 @@ func pgOutcomeArrays(b *Batch, list []newOutcome) [][]byte {
 		ids.textOrNull(orderID)
 		reasons.textOrNull(v.reason)
 	}
-	return [][]byte{[]byte(b.TopicID), int4(b.Partition), offsets.bytes(), outcomes.bytes(), events.bytes(), ids.bytes(), reasons.bytes()}
+	return [][]byte{[]byte(b.TopicID), four(b.Partition), offsets.bytes(), outcomes.bytes(), events.bytes(), ids.bytes(), reasons.bytes()}
 }

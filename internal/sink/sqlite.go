@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"modernc.org/sqlite"
@@ -58,6 +59,7 @@ func dialSQLite(ctx context.Context, t target, readOnly bool) (*lite, error) {
 			return nil, err
 		}
 		s.write = &liteWriter{db: s.writes}
+		s.serial = &s.write.mu
 		if err := s.writes.PingContext(ctx); err != nil {
 			return nil, errors.Join(err, s.writes.Close())
 		}
@@ -90,10 +92,11 @@ func openLite(file, mode string, connections int) (*sql.DB, error) {
 	if mode == "ro" {
 		query.Set("_txlock", "deferred")
 	}
-	name := url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(file), RawQuery: query.Encode()}
-	if !filepath.IsAbs(file) {
-		name = url.URL{Scheme: "file", Opaque: url.PathEscape(filepath.ToSlash(file)), RawQuery: query.Encode()}
+	path := filepath.ToSlash(file)
+	if filepath.IsAbs(file) && !strings.HasPrefix(path, "/") {
+		path = "/" + path // C:/orders.db
 	}
+	name := url.URL{Scheme: "file", Opaque: url.PathEscape(path), RawQuery: query.Encode()}
 	connector, err := sqlite.NewConnector(name.String())
 	if err != nil {
 		return nil, err
@@ -137,44 +140,6 @@ func (s *lite) Close() error {
 		err = errors.Join(err, s.writes.Close()) // last: it takes the WAL back into the file
 	}
 	return err
-}
-
-// exclusive runs what writes beside Write.
-func (s *lite) exclusive(do func() error) error {
-	if s.write == nil {
-		return &Error{Doing: "write to " + s.target.shown, Err: errors.New("it is open for reading"), Class: ClassDeploy}
-	}
-	s.write.mu.Lock()
-	defer s.write.mu.Unlock()
-	return do()
-}
-
-// Claim answers the next offset of each partition asked for.
-func (s *lite) Claim(ctx context.Context, c Claim) (next map[int32]int64, err error) {
-	err = s.exclusive(func() error {
-		next, err = s.tables.Claim(ctx, c)
-		return err
-	})
-	return next, err
-}
-
-// Seek sets next offsets.
-func (s *lite) Seek(ctx context.Context, c Claim, next map[int32]int64) error {
-	return s.exclusive(func() error { return s.tables.Seek(ctx, c, next) })
-}
-
-// Skip books a gap.
-func (s *lite) Skip(ctx context.Context, c Claim, partition int32, from, to int64) error {
-	return s.exclusive(func() error { return s.tables.Skip(ctx, c, partition, from, to) })
-}
-
-// Retain deletes what is old.
-func (s *lite) Retain(ctx context.Context, floors []Place, before time.Time) (deleted int64, err error) {
-	err = s.exclusive(func() error {
-		deleted, err = s.tables.Retain(ctx, floors, before)
-		return err
-	})
-	return deleted, err
 }
 
 // Clock is ours: SQLite runs in this process.

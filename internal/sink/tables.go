@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/ordersctl/ordersctl/internal/order"
@@ -17,7 +18,8 @@ import (
 type tables struct {
 	target  target
 	reads   *sql.DB
-	writes  *sql.DB // the same, or the one connection that may write
+	writes  *sql.DB     // the same, or the one connection that may write
+	serial  sync.Locker // held while a transaction writes, beside Write; nil: the database orders them
 	dialect dialect
 }
 
@@ -76,6 +78,10 @@ func (t *tables) each(ctx context.Context, on interface {
 }
 
 func (t *tables) transact(ctx context.Context, doing string, do func(*sql.Tx) error) error {
+	if t.serial != nil {
+		t.serial.Lock()
+		defer t.serial.Unlock()
+	}
 	tx, err := t.writes.BeginTx(ctx, nil)
 	if err != nil {
 		return explain(err, doing, t.target)

@@ -37,7 +37,7 @@ func TestPostgres(t *testing.T) { suite(t, postgresKit()) }
 func postgresKit() kit {
 	databases := 0
 	return kit{
-		name: "postgres",
+		name: "postgres", games: 8,
 		fresh: func(t *testing.T) Config {
 			databases++
 			url, err := server.Create(t.Context(), fmt.Sprint("orders", databases))

@@ -1,0 +1,388 @@
+package commands
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ordersctl/ordersctl/internal/dlq"
+	"github.com/ordersctl/ordersctl/internal/sink"
+)
+
+type dlqListOptions struct {
+	app    *App
+	cmd    *cobra.Command
+	args   []string
+	sel    selection
+	all    bool
+	limit  int
+	output string
+}
+
+const (
+	defaultLimit = 10
+	maxGroups    = 20
+)
+
+func newDLQList(app *App, runF func(context.Context, *dlqListOptions) error) *cobra.Command {
+	opts := &dlqListOptions{app: app}
+	cmd := &cobra.Command{
+		Use:     "list [LETTER...]",
+		Aliases: []string{"ls"},
+		Short:   "List open dead letters by cause, and the newest of them",
+		Long: `List open dead letters by cause, and the newest of them. A letter that a crash
+wrote twice is one. --all lists replayed and discarded ones too.
+
+VIA is the client that sent the records, by their header of that name. TRIES is how
+often the record was tried, REPLAYS how often it had been replayed when it failed.
+NEWER says whether a later event of the order is applied, which makes a replay
+stale; "-" where the database can't be asked. -o json prints all that match, unless
+--limit is given.`,
+		Example: `  ordersctl dlq list --since 6h
+  ordersctl dlq list --class validation --reason '/total*' --limit 0
+  ordersctl dlq list --key ord-77ab0c12 --all -o json`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			opts.cmd, opts.args = cmd, args
+			if runF != nil {
+				return runF(cmd.Context(), opts)
+			}
+			return runDLQList(cmd.Context(), opts)
+		},
+	}
+	addSelectionFlags(cmd, &opts.sel)
+	addDBFlag(cmd)
+	cmd.Flags().BoolVar(&opts.all, "all", false, "list replayed and discarded letters too")
+	cmd.Flags().IntVar(&opts.limit, "limit", defaultLimit, "list at most `N` letters, the newest; 0 for all")
+	addOutputFlag(cmd, &opts.output, "text", "wide", "json")
+	return cmd
+}
+
+func runDLQList(ctx context.Context, opts *dlqListOptions) error {
+	if err := checkOutput(opts.output, "text", "wide", "json"); err != nil {
+		return err
+	}
+	if opts.limit < 0 {
+		return usageError("0 lists all", "--limit %d is negative", opts.limit)
+	}
+	if opts.output == "json" && !opts.cmd.Flags().Changed("limit") {
+		opts.limit = 0
+	}
+	app := opts.app
+	return app.onLetters(ctx, opts.cmd, opts.args, &opts.sel, func(l *letters) error {
+		x, err := l.queue.Scan(ctx, l.filter)
+		if err != nil {
+			return err
+		}
+		rows := newLetterRows(ctx, app, l, x.Newest(opts.limit, opts.all))
+		if opts.output == "json" {
+			return printJSON(app.Out, rows.list)
+		}
+		v := &dlqList{index: x, rows: rows, all: opts.all, wide: opts.output == "wide", now: app.now(), topic: l.config.Topic}
+		if v.share, err = l.queue.Share(ctx, x, l.config.Topic, l.filter); err != nil {
+			v.share = nil // the topic of the letters is not ours to miss
+		}
+		if x.Len() > 0 || x.Foreign > 0 {
+			if err := v.print(app.Out); err != nil {
+				return err
+			}
+		}
+		opts.hints(v)
+		return nil
+	})
+}
+
+// hints says what to type next.
+func (o *dlqListOptions) hints(v *dlqList) {
+	app := o.app
+	if len(v.rows.list) > 0 && v.rows.why != "" {
+		app.say("NEWER is not known: %s", v.rows.why)
+	}
+	groups := v.index.Groups()
+	switch {
+	case v.index.Len() == 0 && o.sel.isEmpty():
+		app.say("there are no letters in %s", v.index.Topic)
+	case v.index.Len() == 0:
+		app.say("no letter of %s matches", v.index.Topic)
+	case len(groups) == 0 && !o.all:
+		app.say("none of them is open; --all lists them")
+	case len(groups) > 0:
+		g := groups[0]
+		app.say("hint: see one     ordersctl dlq show %s", g.Letter.Short())
+		which := "--reason " + shellWord(reasonPattern(g.Reason))
+		if o.sel.since != "" {
+			which += " --since " + shellWord(o.sel.since)
+		}
+		if g.Class == sink.RefusedDatabase {
+			app.say("hint: try replay  ordersctl dlq replay %s   (dry until --execute)", which)
+		} else {
+			app.say("hint: repair them ordersctl dlq export %s > letters.ndjson   (then dlq replay --input letters.ndjson)", which)
+		}
+	}
+}
+
+// reasonPattern is a pattern for the reason and those like it: what stands
+// before the first colon names the field.
+func reasonPattern(reason string) string {
+	if at := strings.Index(reason, ":"); at > 0 && strings.HasPrefix(reason, "/") {
+		return reason[:at] + "*"
+	}
+	return reason
+}
+
+// letterRow is one letter of the list.
+type letterRow struct {
+	Letter        string     `json:"letter"`
+	State         dlq.State  `json:"state"`
+	Class         string     `json:"class"`
+	Reason        string     `json:"reason"`
+	Client        string     `json:"client"`
+	Group         string     `json:"group"`
+	Origin        string     `json:"origin"`
+	OriginTopicID string     `json:"origin_topic_id"`
+	OriginTime    *time.Time `json:"origin_timestamp"`
+	OrderID       string     `json:"order_id"`
+	FailedAt      time.Time  `json:"failed_at"`
+	Attempts      *int       `json:"attempts"`
+	Replays       int        `json:"replays"`
+	Newer         *bool      `json:"newer"` // a later event of the order is applied; null where it is not known
+	short         string
+}
+
+type letterRows struct {
+	list []letterRow
+	why  string // newer is not known
+}
+
+func newLetterRows(ctx context.Context, app *App, l *letters, found []dlq.Summary) letterRows {
+	out := letterRows{list: make([]letterRow, len(found))}
+	for i := range found {
+		s := &found[i]
+		out.list[i] = letterRow{
+			Letter: s.Place.String(), State: s.State, Class: s.Class, Reason: s.Reason, Client: s.Client, Group: s.Group,
+			Origin: s.Origin.String(), OriginTopicID: s.Origin.TopicID, OrderID: s.OrderID, FailedAt: s.Failed,
+			Replays: s.Replays, short: s.Place.Short(),
+		}
+		if !s.Origin.Timestamp.IsZero() {
+			out.list[i].OriginTime = &s.Origin.Timestamp
+		}
+		if s.Attempts > 0 {
+			out.list[i].Attempts = &s.Attempts
+		}
+	}
+	if len(found) == 0 {
+		return out
+	}
+	rows, done, why := app.orderRows(ctx, l)
+	defer done()
+	if rows == nil {
+		out.why = why
+		return out
+	}
+	out.why = out.askNewer(ctx, rows, found)
+	return out
+}
+
+// askNewer asks the database about many at a time.
+func (r *letterRows) askNewer(ctx context.Context, rows dlq.Rows, found []dlq.Summary) (why string) {
+	const at = 500
+	for from := 0; from < len(found); from += at {
+		part := found[from:min(from+at, len(found))]
+		ids := make([]string, len(part))
+		for i := range part {
+			ids[i] = part[i].OrderID
+		}
+		have, err := rows.Rows(ctx, ids)
+		if err != nil {
+			return err.Error()
+		}
+		for i := range part {
+			row, ok := have[part[i].OrderID]
+			newer := ok && dlq.Newer(row, part[i].First)
+			r.list[from+i].Newer = &newer
+		}
+	}
+	return ""
+}
+
+// dlqList is what list prints as text.
+type dlqList struct {
+	index *dlq.Index
+	rows  letterRows
+	share *dlq.Share
+	topic string
+	all   bool
+	wide  bool
+	now   time.Time
+}
+
+func (v *dlqList) print(w io.Writer) error {
+	if _, err := io.WriteString(w, v.heading()); err != nil {
+		return err
+	}
+	for _, part := range []func(io.Writer) error{v.printGroups, v.printNewest} {
+		if err := part(w); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (v *dlqList) heading() string {
+	x := v.index
+	parts := []string{
+		thousands(int64(x.Count(dlq.Open))) + " open", thousands(int64(x.Count(dlq.Replayed))) + " replayed",
+		thousands(int64(x.Count(dlq.Discarded))) + " discarded",
+	}
+	name := max(len(x.Topic), len(v.topic))
+	line := fmt.Sprintf("%-*s  %s: %s", name, x.Topic, count(x.Len(), "letter"), strings.Join(parts, ", "))
+	if first, last := x.Span(); !first.IsZero() {
+		line += "   " + dayTime(first, v.now) + "Z .. " + dayTime(last, v.now) + "Z"
+		if rate := perTime(x.Len(), last.Sub(first)); rate != "" {
+			line += "   " + rate
+		}
+	}
+	if x.Foreign > 0 {
+		line += "   " + count(x.Foreign, "record") + " that are no letters"
+	}
+	line += "\n"
+	if v.share != nil && v.share.Records > 0 {
+		line += fmt.Sprintf("%-*s  %s of the %s written in that time\n", name, v.topic,
+			percent(v.share.Letters, v.share.Records), count(v.share.Records, "record"))
+	}
+	return line
+}
+
+// percent has three significant digits at most.
+func percent(part int, of int64) string {
+	p := 100 * float64(part) / float64(of)
+	if p >= 99.95 {
+		return "100 %"
+	}
+	return fmt.Sprintf("%.3g %%", p)
+}
+
+func (v *dlqList) printGroups(w io.Writer) error {
+	groups := v.index.Groups()
+	if len(groups) == 0 {
+		return nil
+	}
+	open := int64(v.index.Count(dlq.Open))
+	t := newTable(">OPEN", ">SHARE", "CLASS", "REASON", "VIA", "FIRST", "LAST", "LETTER")
+	for i := range groups[:min(len(groups), maxGroups)] {
+		g := &groups[i]
+		t.add(thousands(int64(g.Open)), percent(g.Open, open), dashed(g.Class), v.text(g.Reason, 44), via(g.Clients),
+			dayTime(g.First, v.now), dayTime(g.Last, v.now), g.Letter.Short())
+	}
+	if _, err := io.WriteString(w, "\n"); err != nil {
+		return err
+	}
+	if err := t.print(w); err != nil {
+		return err
+	}
+	if more := len(groups) - maxGroups; more > 0 {
+		_, err := fmt.Fprintf(w, "%s more\n", count(more, "cause"))
+		return err
+	}
+	return nil
+}
+
+func (v *dlqList) printNewest(w io.Writer) error {
+	if len(v.rows.list) == 0 {
+		return nil
+	}
+	head := []string{"FAILED", "LETTER", "ORIGIN", "ORDER-ID", "REASON", ">TRIES", ">REPLAYS", "NEWER"}
+	if v.all {
+		head = append(head, "STATE")
+	}
+	if v.wide {
+		head = append(head, "CLASS", "VIA", "GROUP", "TOPIC-ID")
+	}
+	t := newTable(head...)
+	newer := false
+	for i := range v.rows.list {
+		r := &v.rows.list[i]
+		newer = newer || r.Newer != nil && *r.Newer
+		cells := []string{
+			dayTime(r.FailedAt, v.now), r.short, r.Origin, v.text(dashed(r.OrderID), 36), v.text(r.Reason, 26),
+			orUnknown(r.Attempts), fmt.Sprint(r.Replays), yesNo(r.Newer),
+		}
+		if v.all {
+			cells = append(cells, string(r.State))
+		}
+		if v.wide {
+			cells = append(cells, dashed(r.Class), v.text(r.Client, 36), dashed(r.Group), dashed(r.OriginTopicID))
+		}
+		t.add(cells...)
+	}
+	if _, err := io.WriteString(w, "\n"); err != nil {
+		return err
+	}
+	if err := t.print(w); err != nil {
+		return err
+	}
+	return v.printFoot(w, newer)
+}
+
+func (v *dlqList) printFoot(w io.Writer, newer bool) error {
+	total := v.index.Count(dlq.Open)
+	if v.all {
+		total = v.index.Len()
+	}
+	var foot []string
+	if more := total - len(v.rows.list); more > 0 {
+		foot = append(foot, thousands(int64(more))+" more (--limit 0)")
+	}
+	if newer {
+		foot = append(foot, "NEWER yes: a later event of this order is applied, a replay is stale")
+	}
+	if len(foot) == 0 {
+		return nil
+	}
+	_, err := fmt.Fprintln(w, strings.Join(foot, "     "))
+	return err
+}
+
+func (v *dlqList) text(s string, n int) string {
+	if v.wide {
+		return printable(s)
+	}
+	return cutText(printable(s), n)
+}
+
+func via(clients []string) string {
+	switch len(clients) {
+	case 1:
+		return cutText(printable(clients[0]), 24)
+	case 2:
+		return cutText(printable(clients[0]), 16) + ", " + cutText(printable(clients[1]), 16)
+	}
+	return fmt.Sprintf("%d clients", len(clients))
+}
+
+func dashed(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return printable(s)
+}
+
+func orUnknown(n *int) string {
+	if n == nil {
+		return "-"
+	}
+	return fmt.Sprint(*n)
+}
+
+func yesNo(b *bool) string {
+	switch {
+	case b == nil:
+		return "-"
+	case *b:
+		return "yes"
+	}
+	return "no"
+}
