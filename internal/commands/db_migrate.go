@@ -74,7 +74,7 @@ func planned(have, want int64) string {
 	case have < want:
 		return fmt.Sprintf("would migrate from version %d to %d", have, want)
 	case have > want:
-		return fmt.Sprintf("is at version %d, newer than this program's %d: nothing to do", have, want)
+		return fmt.Sprintf("is at version %d, newer than this program's %d: would refuse", have, want)
 	}
 	return fmt.Sprintf("is at version %d, nothing to do", have)
 }

@@ -55,20 +55,6 @@ func TestClassOfPostgres(t *testing.T) {
 	}
 }
 
-// holdLock keeps the offsets locked for as long as the test runs.
-func holdLock(t *testing.T, cfg Config) {
-	t.Helper()
-	holder := open(t, cfg)
-	tx, err := tablesOf(holder).writes.BeginTx(t.Context(), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { tx.Rollback() })
-	if _, err := tx.ExecContext(t.Context(), "SELECT * FROM consumer_offsets FOR UPDATE"); err != nil {
-		t.Fatal(err)
-	}
-}
-
 func exec(t *testing.T, database string, statements ...string) {
 	t.Helper()
 	if err := server.Exec(t.Context(), database, statements...); err != nil {
@@ -169,6 +155,51 @@ func databaseOf(cfg Config) string {
 	return text[strings.LastIndex(text, "/")+1 : strings.Index(text, "?")]
 }
 
+// TestStaleConnection spoils a connection of the pool: the try after the one that
+// met it has another.
+func TestStaleConnection(t *testing.T) {
+	k := postgresKit()
+	for _, c := range []struct {
+		name, spoils string
+		state        string
+		class        Class
+	}{
+		{"its server is a standby by now", "SET default_transaction_read_only = on", "25006", ClassOutage},
+		{"its statements are gone", "DEALLOCATE ALL", "26000", ClassRetry},
+		{"a column has another type", "ALTER TABLE orders ALTER COLUMN topic_id TYPE varchar(300)", "0A000", ClassRetry},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			cfg := k.fresh(t)
+			cfg.URL += "&pool_max_conns=1"
+			s := open(t, cfg).(*postgres)
+			theLongWay(s)
+			b := batchOf(t, s, 0, entry(0, "a", "e0", 1))
+			mustWrite(t, s, b)
+			if _, err := s.pool.Exec(t.Context(), c.spoils); err != nil {
+				t.Fatal(err)
+			}
+			b = &Batch{Group: b.Group, Topic: b.Topic, TopicID: b.TopicID, First: 1, Next: 2, Entries: []Entry{entry(1, "a", "e1", 2)}}
+			_, err := s.Write(t.Context(), b)
+			wants(t, err, c.state, c.class)
+			mustWrite(t, s, b)
+		})
+	}
+	t.Run("a claim on a standby", func(t *testing.T) {
+		cfg := k.fresh(t)
+		cfg.URL += "&pool_max_conns=1"
+		s := open(t, cfg).(*postgres)
+		if _, err := s.pool.Exec(t.Context(), "SET default_transaction_read_only = on"); err != nil {
+			t.Fatal(err)
+		}
+		c := Claim{"g", "orders", testID(1), map[int32]int64{0: 0}}
+		_, err := s.Claim(t.Context(), c)
+		wants(t, err, "25006", ClassOutage)
+		if _, err := s.Claim(t.Context(), c); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // TestServerGone stops the server under an open store, and starts it again.
 func TestServerGone(t *testing.T) {
 	own := pgserver.Start(t, pgserver.Options{})
@@ -222,7 +253,7 @@ func TestRetryAfterRace(t *testing.T) {
 	s := open(t, k.fresh(t))
 	theLongWay(s)
 	b := batchOf(t, s, 0, entry(0, "a", "e0", 1), refused(1))
-	mustClaim(t, s, b, 1)
+	mustClaim(t, s, b, 0, 1)
 	// Between what the long way reads and what it writes another partition takes
 	// the same event: it is then a duplicate, and not an error.
 	other := &Batch{Group: b.Group, Topic: b.Topic, TopicID: b.TopicID, Partition: 1, First: 0, Next: 1, Entries: []Entry{b.Entries[0]}}
@@ -241,6 +272,50 @@ func TestRetryAfterRace(t *testing.T) {
 	}
 }
 
+// TestRacesEachTime has another writer come between at each attempt: none of its
+// events is taken for one that the database does not keep.
+func TestRacesEachTime(t *testing.T) {
+	k := postgresKit()
+	s := open(t, k.fresh(t))
+	theLongWay(s)
+	var entries []Entry
+	for i := range int64(8) {
+		entries = append(entries, entry(i, fmt.Sprint("o", i), fmt.Sprint("e", i), 1))
+	}
+	b := batchOf(t, s, 0, entries...)
+	mustClaim(t, s, b, 0, 1)
+	next := int64(0)
+	w, err := exact(t.Context(), b, func(ctx context.Context, b *Batch) (transaction, int64, error) {
+		tx, at, err := s.(*postgres).begin(ctx, b)
+		once := true
+		return &racing{transaction: tx, race: func() {
+			if !once {
+				return
+			}
+			once = false
+			taken := entries[next]
+			taken.Offset = next
+			mustWrite(t, s, &Batch{Group: b.Group, Topic: b.Topic, TopicID: b.TopicID, Partition: 1, First: next, Next: next + 1, Entries: []Entry{taken}})
+			next++
+		}}, at, err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, got := range w.Outcomes {
+		want := Inserted
+		if int64(i) < next {
+			want = Duplicate
+		}
+		if got != want {
+			t.Errorf("entry %d was %s, wanted %s (%+v)", i, got, want, b.Entries[i].Refusal)
+		}
+	}
+	if next != races {
+		t.Errorf("raced %d times, wanted %d", next, races)
+	}
+}
+
 type racing struct {
 	transaction
 	race func()
@@ -249,11 +324,4 @@ type racing struct {
 func (r *racing) write(ctx context.Context, b *Batch, p *plan) error {
 	r.race()
 	return r.transaction.write(ctx, b, p)
-}
-
-func mustClaim(t *testing.T, s Store, b *Batch, partition int32) {
-	t.Helper()
-	if _, err := s.Claim(t.Context(), Claim{b.Group, b.Topic, b.TopicID, map[int32]int64{partition: 0}}); err != nil {
-		t.Fatal(err)
-	}
 }

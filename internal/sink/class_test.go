@@ -19,7 +19,8 @@ func TestClassOfState(t *testing.T) {
 		"40001": ClassRetry, "40P01": ClassRetry, "55P03": ClassRetry, "0A000": ClassRetry,
 		"08006": ClassOutage, "53100": ClassOutage, "53300": ClassOutage, "57P01": ClassOutage, "57014": ClassOutage, "25006": ClassOutage, "XX000": ClassOutage, "": ClassOutage,
 		"42P01": ClassDeploy, "42501": ClassDeploy, "28P01": ClassDeploy, "3D000": ClassDeploy, "3F000": ClassDeploy,
-		"P0001": ClassOutage, // a trigger's RAISE without a state of its own: nobody knows what it means
+		"P0001": ClassData,   // a trigger's RAISE without a state of its own
+		"P0002": ClassOutage, // a trigger's SELECT INTO STRICT found nothing, which may be the table's fault
 	} {
 		if got := ClassOf(fmt.Errorf("write: %w", &pgconn.PgError{Code: state})); got != want {
 			t.Errorf("SQLSTATE %s is %s, wanted %s", state, got, want)

@@ -78,6 +78,8 @@ func classOfState(code string) Class {
 		"0A000", // cached plan must not change result type, after a migration
 		"26000": // a prepared statement is gone, the same
 		return ClassRetry
+	case "P0001": // raise_exception: a trigger refuses the row; of the rest of P0 nobody knows what it means
+		return ClassData
 	}
 	if len(code) < 2 {
 		return ClassOutage
@@ -146,6 +148,8 @@ func sqlStateName(code string) string {
 		return "character_not_in_repertoire"
 	case "22P05":
 		return "untranslatable_character"
+	case "P0001":
+		return "raise_exception"
 	}
 	return ""
 }

@@ -2,6 +2,7 @@ package sink
 
 import (
 	"crypto/sha256"
+	"fmt"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -9,10 +10,67 @@ import (
 
 // known is what the database holds of a part's places, events and orders.
 type known struct {
-	places map[int64]Outcome // by offset: DeadLettered, Duplicate or Skipped; Booked for those of order_events
+	places map[int64]booked // by offset
 	gaps   []gap
 	events map[string][sha256.Size]byte
 	rows   map[string]Place // by order id: where the row comes from
+	latest map[spot]int64   // of the orders of late events; nil without any
+}
+
+// spot is an order's events in one partition. Replayed ones are where they came
+// from.
+type spot struct {
+	order, topicID string
+	partition      int32
+}
+
+// late are the orders of events that may come after younger ones: of replayed
+// letters, and of letters that pass now. The row tells only of the partition
+// that it comes from; what else is booked has to be looked up.
+func (k known) late(entries []Entry) []string {
+	var ids []string
+	for i := range entries {
+		e := &entries[i]
+		if e.Refusal == nil && (e.Origin != nil || k.booked(e.Offset).outcome == DeadLettered) {
+			ids = append(ids, e.Order.ID)
+		}
+	}
+	return ids
+}
+
+// booked is what a place holds already; the zero value is a free one.
+type booked struct {
+	outcome Outcome           // DeadLettered, Duplicate or Skipped; Booked for those of order_events
+	event   string            // "" where it could not be read
+	hash    [sha256.Size]byte // of those of order_events
+	// replayed says that the letter of a dead-lettered place is applied already,
+	// from another place.
+	replayed bool
+}
+
+// is says whether the record that stands at the place may be the one that was
+// booked there.
+func (h *booked) is(e *Entry) bool {
+	switch h.outcome {
+	case Booked:
+		return h.event == e.EventID && (e.Refusal != nil || h.hash == e.Hash)
+	case Duplicate, DeadLettered:
+		return h.event == "" || e.EventID == "" || h.event == e.EventID
+	}
+	return true // of a gap nothing is known
+}
+
+// changed is the error where it is not.
+func (h *booked) changed(b *Batch, e *Entry) error {
+	is := fmt.Sprintf("event %q is there", e.EventID)
+	if h.event == e.EventID {
+		is = "it is there with other content"
+	}
+	return &Error{
+		Err:   fmt.Errorf("%w: %s/%d@%d was booked as event %q, now %s", ErrLogChanged, b.Topic, b.Partition, e.Offset, h.event, is),
+		Class: ClassDeploy,
+		Next:  "did Kafka lose the end of its log, or was it restored from a copy? see \"A log that was written anew\" in docs/database.md",
+	}
 }
 
 // gap is a skipped range, both ends in it.
@@ -48,14 +106,17 @@ type newOutcome struct {
 
 // fold applies the entries from..to (exclusive) to what is known, one after the
 // other, and notes what became of each in outcomes. A conflict of contents
-// becomes the entry's Refusal.
-func fold(b *Batch, from, to int, k known, outcomes []Outcome) plan {
-	var p plan
+// becomes the entry's Refusal. It fails with [ErrLogChanged].
+func fold(b *Batch, from, to int, k known, outcomes []Outcome) (p plan, err error) {
 	rowOf := map[string]int{} // by order id: its place in p.rows
 	for i := from; i < to; i++ {
 		e := &b.Entries[i]
-		was := k.booked(e.Offset)
-		if was != "" && (was != DeadLettered || e.Refusal != nil) {
+		held := k.booked(e.Offset)
+		if !held.is(e) {
+			return p, held.changed(b, e)
+		}
+		was := held.outcome
+		if was != "" && (was != DeadLettered || e.Refusal != nil || held.replayed) {
 			outcomes[i] = Booked
 			continue
 		}
@@ -87,19 +148,27 @@ func fold(b *Batch, from, to int, k known, outcomes []Outcome) plan {
 			p.moved = append(p.moved, e.Offset)
 		}
 		k.events[e.EventID] = e.Hash
-		outcomes[i] = k.apply(b, i, rowOf, &p)
+		outcomes[i] = k.apply(b, i, was != "", rowOf, &p)
 		p.events = append(p.events, newEvent{i, outcomes[i] == Stale})
 	}
-	return p
+	return p, nil
 }
 
 // apply lets a new event have its order's row, unless that holds a later place
-// of the same partition.
-func (k known) apply(b *Batch, i int, rowOf map[string]int, p *plan) Outcome {
+// of the same partition, or a late event's order had a later one there once.
+func (k known) apply(b *Batch, i int, late bool, rowOf map[string]int, p *plan) Outcome {
 	e := &b.Entries[i]
 	from := Place{b.TopicID, b.Partition, e.Offset}
 	if e.Origin != nil {
 		from = *e.Origin
+	}
+	in := spot{e.Order.ID, from.TopicID, from.Partition}
+	last, has := k.latest[in]
+	if k.latest != nil {
+		k.latest[in] = max(last, from.Offset)
+	}
+	if has && last > from.Offset && (late || e.Origin != nil) {
+		return Stale
 	}
 	held, exists := k.rows[e.Order.ID]
 	if exists && held.TopicID == from.TopicID && held.Partition == from.Partition && held.Offset > from.Offset {
@@ -120,18 +189,18 @@ func (k known) apply(b *Batch, i int, rowOf map[string]int, p *plan) Outcome {
 	return Inserted
 }
 
-// booked is what the place holds already, "" where it is free. Offsets of a gap
-// are booked: it counts every one of them.
-func (k known) booked(offset int64) Outcome {
+// booked is what the place holds already. Offsets of a gap are booked: it counts
+// every one of them.
+func (k known) booked(offset int64) booked {
 	if was, ok := k.places[offset]; ok {
 		return was
 	}
 	for _, g := range k.gaps {
 		if g.first <= offset && offset <= g.last {
-			return Skipped
+			return booked{outcome: Skipped}
 		}
 	}
-	return ""
+	return booked{}
 }
 
 // sortRows gives all writers one order of locks, without which they wait for

@@ -29,15 +29,19 @@ const lockRetry = 100 * time.Millisecond
 // lockID is PostgreSQL's advisory lock of our migrations: "ordersct" in ASCII.
 const lockID = 0x6f72646572736374
 
+// ErrNewerSchema is the error where a newer program has migrated the database:
+// what this one would write there nobody knows.
+var ErrNewerSchema = errors.New("the tables are newer than this program")
+
 // Migrate brings the tables to what this program knows, one process at a time.
-// A database that is newer already is left alone.
+// A database that is newer is left alone, with [ErrNewerSchema].
 func Migrate(ctx context.Context, cfg Config, log *slog.Logger) (from, to int64, err error) {
 	t, err := cfg.URL.parse()
 	if err != nil {
 		return 0, 0, &Error{Err: err, Class: ClassDeploy, Next: "set db.url or --db"}
 	}
 	if t.file != "" {
-		from, to, err = migrateSQLite(ctx, t, log)
+		from, to, err = migrateSQLite(ctx, cfg, t, log)
 	} else {
 		from, to, err = migratePostgres(ctx, cfg, t, log)
 	}
@@ -72,8 +76,8 @@ func migratePostgres(ctx context.Context, cfg Config, t target, log *slog.Logger
 
 // migrateSQLite holds a file beside the database: SQLite's own lock goes with a
 // transaction, and each migration is one.
-func migrateSQLite(ctx context.Context, t target, log *slog.Logger) (from, to int64, err error) {
-	s, err := dialSQLite(ctx, t, false)
+func migrateSQLite(ctx context.Context, cfg Config, t target, log *slog.Logger) (from, to int64, err error) {
+	s, err := dialSQLite(ctx, cfg, t, false)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -98,6 +102,16 @@ func run(ctx context.Context, db *sql.DB, dialect goose.Dialect, folder string, 
 	}
 	if from, err = p.GetDBVersion(ctx); err != nil {
 		return 0, 0, err
+	}
+	want, err := wanted()
+	if err != nil {
+		return 0, 0, err
+	}
+	if from > want {
+		return from, from, &Error{
+			Err: fmt.Errorf("%w: version %d, and it knows %d", ErrNewerSchema, from, want), Class: ClassDeploy,
+			Next: "use the version of ordersctl that migrated them, or a newer one",
+		}
 	}
 	results, err := p.Up(ctx)
 	to = from

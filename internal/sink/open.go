@@ -19,7 +19,7 @@ func Open(ctx context.Context, cfg Config, opts OpenOptions) (Store, error) {
 		return nil, &Error{Err: err, Class: ClassDeploy, Next: "set db.url or --db"}
 	}
 	if t.file != "" {
-		return openSQLite(ctx, t, opts)
+		return openSQLite(ctx, cfg, t, opts)
 	}
 	return openPostgres(ctx, cfg, t, opts)
 }

@@ -83,6 +83,9 @@ func (o *oracle) one(at Place, e *Entry) Outcome {
 	if booked && was.Outcome != string(DeadLettered) {
 		return Booked
 	}
+	if booked && o.replayed(at) {
+		return Booked
+	}
 	reason := ""
 	if e.Refusal != nil {
 		reason = e.Refusal.Class + ": " + e.Refusal.Reason
@@ -104,6 +107,9 @@ func (o *oracle) one(at Place, e *Entry) Outcome {
 	}
 	held, exists := o.orders[e.Order.ID]
 	stale := exists && held.From.TopicID == from.TopicID && held.From.Partition == from.Partition && held.From.Offset > from.Offset
+	if e.Origin != nil || booked {
+		stale = stale || o.latest(e.Order.ID, from) > from.Offset
+	}
 	if reason == "" && !stale {
 		reason = o.refuses(e.Order)
 	}
@@ -133,6 +139,32 @@ func (o *oracle) one(at Place, e *Entry) Outcome {
 		return Updated
 	}
 	return Inserted
+}
+
+// replayed says whether an event came from a letter of that place.
+func (o *oracle) replayed(letter Place) bool {
+	for _, row := range o.events {
+		if row.Origin == letter {
+			return true
+		}
+	}
+	return false
+}
+
+// latest is the highest offset of the order's events in the place's partition,
+// replayed ones by where they came from.
+func (o *oracle) latest(id string, in Place) int64 {
+	latest := int64(-1)
+	for _, row := range o.events {
+		at := row.At
+		if row.Origin != (Place{}) {
+			at = row.Origin
+		}
+		if row.Order == id && at.TopicID == in.TopicID && at.Partition == in.Partition {
+			latest = max(latest, at.Offset)
+		}
+	}
+	return latest
 }
 
 // dump reads the four tables of a database.

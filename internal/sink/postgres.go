@@ -2,6 +2,7 @@ package sink
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -19,9 +20,8 @@ const maxConnections = 16
 // postgres is the Store of a PostgreSQL database.
 type postgres struct {
 	*tables
-	pool    *pgxpool.Pool
-	timeout time.Duration
-	plain   plain
+	pool  *pgxpool.Pool
+	plain plain
 }
 
 func openPostgres(ctx context.Context, cfg Config, t target, opts OpenOptions) (*postgres, error) {
@@ -30,10 +30,26 @@ func openPostgres(ctx context.Context, cfg Config, t target, opts OpenOptions) (
 		return nil, explain(err, "open "+t.shown, t)
 	}
 	db := stdlib.OpenDBFromPool(pool)
-	return &postgres{
-		tables: &tables{target: t, reads: db, writes: db, dialect: postgresDialect()},
-		pool:   pool, timeout: cfg.Timeout,
-	}, nil
+	s := &postgres{
+		tables: &tables{target: t, reads: db, writes: db, timeout: cfg.Timeout, dialect: postgresDialect()},
+		pool:   pool,
+	}
+	s.met = s.heal
+	return s, nil
+}
+
+// heal ends the pool's connections where an error says that they are of no use
+// any more: the next try has new ones, of the primary and with new statements.
+func (s *postgres) heal(err error) {
+	var postgres *pgconn.PgError
+	if !errors.As(err, &postgres) {
+		return
+	}
+	switch postgres.Code {
+	case "25006", // a primary that became a standby keeps its connections
+		"26000", "0A000": // prepared statements that are gone, or were made before a migration
+		s.pool.Reset()
+	}
 }
 
 // connect makes a pool and the first connection in it.
@@ -104,11 +120,13 @@ func (s *postgres) Write(ctx context.Context, b *Batch) (Written, error) {
 	if s.plain.try(b) {
 		w, ok, err := s.writePlain(ctx, b)
 		if ok || err != nil {
+			s.meet(err)
 			return w, explain(err, doing, s.target)
 		}
 		s.plain.failed(b)
 	}
 	w, err := exact(ctx, b, s.begin)
+	s.meet(err)
 	return w, explain(err, doing, s.target)
 }
 
@@ -116,6 +134,8 @@ func (s *postgres) Write(ctx context.Context, b *Batch) (Written, error) {
 // and answer, the less can be wrong.
 func (s *postgres) Clock(ctx context.Context) (offset, uncertainty time.Duration, err error) {
 	const tries = 5
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
 	for i := range tries {
 		before := time.Now()
 		var theirs time.Time

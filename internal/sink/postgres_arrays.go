@@ -56,8 +56,9 @@ func pgEventArrays(b *Batch, list []newEvent) [][]byte {
 	}
 }
 
-// pgRowArrays has the rows' places where they were planned, else the entries' own.
-func pgRowArrays(b *Batch, rows []newRow, guard int64) [][]byte {
+// pgRowArrays has the rows' places where they were planned, else the entries'
+// own. The guard is the statement's last parameter, nil for NULL.
+func pgRowArrays(b *Batch, rows []newRow, guard []byte) [][]byte {
 	n := len(rows)
 	ids, users, totals, statuses := newArray(oidText, n, 24), newArray(oidText, n, 24), newArray(oidNumeric, n, 14), newArray(oidText, n, 12)
 	times, nanos := newArray(oidTimestamptz, n, 8), newArray(oidInt2, n, 2)
@@ -82,7 +83,7 @@ func pgRowArrays(b *Batch, rows []newRow, guard int64) [][]byte {
 	}
 	return [][]byte{
 		ids.bytes(), users.bytes(), totals.bytes(), statuses.bytes(), times.bytes(), nanos.bytes(),
-		events.bytes(), offsets.bytes(), versions.bytes(), topicIDs.bytes(), partitions.bytes(), eight(guard),
+		events.bytes(), offsets.bytes(), versions.bytes(), topicIDs.bytes(), partitions.bytes(), guard,
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"math"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -17,19 +16,25 @@ import (
 // book one place in both tables.
 const pgLock = `SELECT group_id, next_offset FROM consumer_offsets WHERE topic_id = $1 AND partition = $2 ORDER BY group_id FOR UPDATE`
 
-// pgNear has the bookings of a range, and the one before, whose gap may reach
-// into it.
-const pgNear = `SELECT log_offset, last_offset, outcome FROM record_outcomes
+// pgNear has the bookings of a range, whether their letters are applied, and the
+// booking before, whose gap may reach into it.
+const pgNear = `SELECT log_offset, last_offset, outcome, event_id, EXISTS (SELECT FROM order_events e
+WHERE e.origin_topic_id = r.topic_id AND e.origin_partition = r.partition AND e.origin_offset = r.log_offset) FROM record_outcomes r
 WHERE topic_id = $1 AND partition = $2 AND log_offset BETWEEN $3 AND $4
 UNION ALL
-(SELECT log_offset, last_offset, outcome FROM record_outcomes
+(SELECT log_offset, last_offset, outcome, event_id, false FROM record_outcomes
 WHERE topic_id = $1 AND partition = $2 AND log_offset < $3 ORDER BY log_offset DESC LIMIT 1)`
 
-const pgPlaces = `SELECT log_offset FROM order_events WHERE topic_id = $1 AND partition = $2 AND log_offset BETWEEN $3 AND $4`
+const pgPlaces = `SELECT log_offset, event_id, content_hash FROM order_events WHERE topic_id = $1 AND partition = $2 AND log_offset BETWEEN $3 AND $4`
 
 const pgEvents = `SELECT event_id, content_hash FROM order_events WHERE event_id = ANY($1::text[])`
 
 const pgRows = `SELECT id, topic_id, partition, log_offset FROM orders WHERE id = ANY($1::text[]) ORDER BY id FOR UPDATE`
+
+// pgLatest is asked for after the orders are locked: whoever had them before has
+// committed then.
+const pgLatest = `SELECT order_id, coalesce(origin_topic_id, topic_id), coalesce(origin_partition, partition), max(coalesce(origin_offset, log_offset))
+FROM order_events WHERE order_id = ANY($1::text[]) GROUP BY 1, 2, 3`
 
 // pgInsertPlain has no ON CONFLICT: looking first costs a fifth of the whole. A
 // conflict ends the transaction, and the batch goes the long way.
@@ -44,8 +49,8 @@ ON CONFLICT DO NOTHING`
 
 // pgUpsert takes one row an order, in the order of ids. A row of the same
 // partition at or above $12 is left alone: in a plain batch that is its first
-// offset, and a row so missed says that the batch is not plain. The answer is
-// the ids that were there, and how many rows were written.
+// offset, and a row so missed says that the batch is not plain. NULL leaves none
+// alone. The answer is the ids that were there, and how many rows were written.
 const pgUpsert = `WITH written AS (
 INSERT INTO orders (id, user_id, total, status, timestamp, timestamp_ns, event_id, log_offset, version, topic_id, partition)
 SELECT * FROM unnest($1::text[], $2::text[], $3::numeric[], $4::text[], $5::timestamptz[], $6::smallint[], $7::text[], $8::bigint[], $9::bigint[], $10::text[], $11::integer[])
@@ -53,7 +58,7 @@ ON CONFLICT (id) DO UPDATE SET
 user_id = excluded.user_id, total = excluded.total, status = excluded.status, timestamp = excluded.timestamp, timestamp_ns = excluded.timestamp_ns,
 event_id = excluded.event_id, log_offset = excluded.log_offset, version = orders.version + excluded.version,
 topic_id = excluded.topic_id, partition = excluded.partition, applied_at = excluded.applied_at
-WHERE NOT (orders.topic_id = excluded.topic_id AND orders.partition = excluded.partition AND orders.log_offset >= $12)
+WHERE (orders.topic_id = excluded.topic_id AND orders.partition = excluded.partition AND orders.log_offset >= $12) IS NOT TRUE
 RETURNING id, xmax = 0 AS made)
 SELECT id, 0 FROM written WHERE NOT made UNION ALL SELECT '', count(*) FROM written`
 
@@ -168,12 +173,12 @@ func (t *pgTransaction) read(ctx context.Context, b *Batch, from, to int) (known
 	if err != nil {
 		return known{}, err
 	}
-	k := known{places: map[int64]Outcome{}, events: make(map[string][sha256.Size]byte, len(entries)), rows: make(map[string]Place, len(entries))}
+	k := known{places: map[int64]booked{}, events: make(map[string][sha256.Size]byte, len(entries)), rows: make(map[string]Place, len(entries))}
 	for _, row := range results[0].Rows {
-		k.addOutcome(readInt8(row[0]), readInt8(row[1]), Outcome(row[2]))
+		k.addOutcome(readInt8(row[0]), readInt8(row[1]), booked{outcome: Outcome(row[2]), event: string(row[3]), replayed: row[4][0] != 0})
 	}
 	for _, row := range results[1].Rows {
-		k.places[readInt8(row[0])] = Booked
+		k.places[readInt8(row[0])] = booked{outcome: Booked, event: string(row[1]), hash: [sha256.Size]byte(row[2])}
 	}
 	for _, row := range results[2].Rows {
 		k.events[string(row[0])] = [sha256.Size]byte(row[1])
@@ -181,16 +186,37 @@ func (t *pgTransaction) read(ctx context.Context, b *Batch, from, to int) (known
 	for _, row := range results[3].Rows {
 		k.rows[string(row[0])] = Place{string(row[1]), readInt4(row[2]), readInt8(row[3])}
 	}
-	return k, nil
+	return k, t.readLatest(ctx, k.late(entries), &k)
+}
+
+func (t *pgTransaction) readLatest(ctx context.Context, orders []string, k *known) error {
+	if len(orders) == 0 {
+		return nil
+	}
+	ids := newArray(oidText, len(orders), 24)
+	for _, id := range orders {
+		ids.text(id)
+	}
+	r := t.round()
+	r.add(ctx, pgLatest, ids.bytes())
+	results, err := r.send(ctx)
+	if err != nil {
+		return err
+	}
+	k.latest = map[spot]int64{}
+	for _, row := range results[0].Rows {
+		k.latest[spot{string(row[0]), string(row[1]), readInt4(row[2])}] = readInt8(row[3])
+	}
+	return nil
 }
 
 // addOutcome notes one row of record_outcomes.
-func (k *known) addOutcome(first, last int64, outcome Outcome) {
-	if outcome == Skipped {
+func (k *known) addOutcome(first, last int64, held booked) {
+	if held.outcome == Skipped {
 		k.gaps = append(k.gaps, gap{first, last})
 		return
 	}
-	k.places[first] = outcome
+	k.places[first] = held
 }
 
 func (t *pgTransaction) write(ctx context.Context, b *Batch, p *plan) error {
@@ -211,7 +237,7 @@ func (t *pgTransaction) write(ctx context.Context, b *Batch, p *plan) error {
 	}
 	rows := answer(len(p.rows) > 0)
 	if rows > 0 {
-		r.add(ctx, pgUpsert, pgRowArrays(b, p.rows, math.MaxInt64)...)
+		r.add(ctx, pgUpsert, pgRowArrays(b, p.rows, nil)...)
 	}
 	if len(p.moved) > 0 {
 		offsets := newArray(oidInt8, len(p.moved), 8)
@@ -338,7 +364,7 @@ func (s *postgres) writePlain(ctx context.Context, b *Batch) (w Written, ok bool
 	r.add(limited, pgLock, topicID, number)
 	r.add(limited, pgNear, topicID, number, eight(b.Entries[0].Offset), eight(b.Entries[len(b.Entries)-1].Offset))
 	r.add(limited, pgInsertPlain, pgPlainArrays(b)...)
-	r.add(limited, pgUpsert, pgRowArrays(b, rows, b.First)...)
+	r.add(limited, pgUpsert, pgRowArrays(b, rows, eight(b.First))...)
 	r.add(limited, pgMove, topicID, number, []byte(b.Group), eight(b.Next), eight(b.First))
 	results, err := r.send(limited)
 	if err != nil {

@@ -134,6 +134,11 @@ func (u *Unburied) Error() string {
 // of that name: it was deleted and made again.
 var ErrTopicChanged = errors.New("the topic was made anew: its id is not the one in the database")
 
+// ErrLogChanged is the error where a place that is booked holds another record
+// than the one that was booked: the log lost its end and has grown again. What
+// stands there now must neither be taken for applied nor be applied over it.
+var ErrLogChanged = errors.New("the log holds another record at a place that is booked")
+
 // Class tells what to do about an error of a [Store].
 type Class string
 

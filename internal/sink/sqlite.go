@@ -24,6 +24,9 @@ const liteTime = "2006-01-02T15:04:05.000000Z"
 // the writer.
 const liteReaders = 4
 
+// liteBusy is how long a writer of another process is waited for.
+const liteBusy = 5 * time.Second
+
 // liteWriters are the one of Write, which keeps its connection, and the one of
 // all else that writes; liteWriter's lock lets one of them at a time.
 const liteWriters = 2
@@ -35,15 +38,15 @@ type lite struct {
 	write *liteWriter // nil where it is only read
 }
 
-func openSQLite(ctx context.Context, t target, opts OpenOptions) (*lite, error) {
-	s, err := dialSQLite(ctx, t, opts.ReadOnly)
+func openSQLite(ctx context.Context, cfg Config, t target, opts OpenOptions) (*lite, error) {
+	s, err := dialSQLite(ctx, cfg, t, opts.ReadOnly)
 	if err != nil {
 		return nil, explain(err, "open "+t.shown, t)
 	}
 	return s, nil
 }
 
-func dialSQLite(ctx context.Context, t target, readOnly bool) (*lite, error) {
+func dialSQLite(ctx context.Context, cfg Config, t target, readOnly bool) (*lite, error) {
 	if readOnly {
 		if _, err := os.Stat(t.file); err != nil {
 			return nil, missingFile(err)
@@ -51,11 +54,12 @@ func dialSQLite(ctx context.Context, t target, readOnly bool) (*lite, error) {
 	} else if err := makeFile(t.file); err != nil {
 		return nil, err
 	}
-	s := &lite{tables: &tables{target: t, dialect: liteDialect()}}
+	s := &lite{tables: &tables{target: t, timeout: cfg.Timeout, dialect: liteDialect()}}
+	busy := min(liteBusy, cfg.Timeout)
 	var err error
 	if !readOnly {
 		// First: a reader of a new file would find no WAL.
-		if s.writes, err = openLite(t.file, "rw", liteWriters); err != nil {
+		if s.writes, err = openLite(t.file, "rw", liteWriters, busy); err != nil {
 			return nil, err
 		}
 		s.write = &liteWriter{db: s.writes}
@@ -63,8 +67,14 @@ func dialSQLite(ctx context.Context, t target, readOnly bool) (*lite, error) {
 		if err := s.writes.PingContext(ctx); err != nil {
 			return nil, errors.Join(err, s.writes.Close())
 		}
+		opened, err := os.Stat(t.file)
+		if err != nil {
+			return nil, errors.Join(err, s.writes.Close())
+		}
+		s.still = func() error { return t.isStill(opened) }
+		s.write.still = s.still
 	}
-	if s.reads, err = openLite(t.file, "ro", liteReaders); err != nil {
+	if s.reads, err = openLite(t.file, "ro", liteReaders, busy); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	if s.writes == nil {
@@ -76,10 +86,10 @@ func dialSQLite(ctx context.Context, t target, readOnly bool) (*lite, error) {
 	return s, nil
 }
 
-func openLite(file, mode string, connections int) (*sql.DB, error) {
+func openLite(file, mode string, connections int, busy time.Duration) (*sql.DB, error) {
 	pragmas := []string{
-		"busy_timeout(5000)", // another process: dev's, or a migration
-		"synchronous(FULL)",  // a commit is on the disk
+		fmt.Sprintf("busy_timeout(%d)", busy.Milliseconds()), // another process: dev's, or a migration
+		"synchronous(FULL)", // a commit is on the disk
 		"foreign_keys(1)",
 		"temp_store(MEMORY)",
 		"cache_size(-65536)",       // 64 MiB: the pages of random ids' indexes
@@ -118,6 +128,20 @@ func makeFile(path string) error {
 		return err
 	}
 	return f.Close()
+}
+
+// isStill fails where the path no longer leads to the file that was opened: the
+// system lets an open file be written to after it was deleted, and forgets it
+// with the last who has it open.
+func (t target) isStill(opened os.FileInfo) error {
+	now, err := os.Stat(t.file)
+	if err == nil && os.SameFile(opened, now) {
+		return nil
+	}
+	return &Error{
+		Err:   fmt.Errorf("%s was moved, deleted or replaced while it was open: what is written would be lost", t.shown),
+		Class: ClassOutage, Next: "put the file back, or start again with the one that is there", code: exitUnreachable,
+	}
 }
 
 func missingFile(err error) error {

@@ -16,6 +16,7 @@ import (
 // for than its busy handler, which sleeps.
 type liteWriter struct {
 	db    *sql.DB
+	still func() error // before a connection is made, and before each commit
 	mu    sync.Mutex
 	conn  *sql.Conn            // guarded by mu, as all below
 	ready map[string]*sql.Stmt // by text
@@ -146,6 +147,9 @@ func (s *lite) begin(ctx context.Context, b *Batch) (transaction, int64, error) 
 
 func (s *lite) beginLite(ctx context.Context, b *Batch) (*liteTransaction, int64, error) {
 	tx := &liteTransaction{w: s.write, now: time.Now().UTC().Format(liteTime)}
+	if err := s.write.still(); err != nil {
+		return nil, 0, err
+	}
 	if _, err := s.write.exec(ctx, "BEGIN IMMEDIATE"); err != nil {
 		return nil, 0, err
 	}
@@ -176,18 +180,19 @@ func (t *liteTransaction) query(ctx context.Context, fn func(*sql.Rows) error, t
 	return rows.Err()
 }
 
-const liteNear = `SELECT log_offset, last_offset, outcome FROM record_outcomes
+const liteNear = `SELECT log_offset, last_offset, outcome, coalesce(event_id, ''), EXISTS (SELECT 1 FROM order_events e
+WHERE e.origin_topic_id = r.topic_id AND e.origin_partition = r.partition AND e.origin_offset = r.log_offset) FROM record_outcomes r
 WHERE topic_id = ? AND partition = ? AND log_offset BETWEEN ? AND ?
 UNION ALL
-SELECT * FROM (SELECT log_offset, last_offset, outcome FROM record_outcomes
+SELECT * FROM (SELECT log_offset, last_offset, outcome, coalesce(event_id, ''), 0 FROM record_outcomes
 WHERE topic_id = ? AND partition = ? AND log_offset < ? ORDER BY log_offset DESC LIMIT 1)`
 
 func (t *liteTransaction) near(ctx context.Context, b *Batch, first, last int64, k *known) error {
 	return t.query(ctx, func(r *sql.Rows) error {
 		var from, to int64
-		var outcome string
-		err := r.Scan(&from, &to, &outcome)
-		k.addOutcome(from, to, Outcome(outcome))
+		var held booked
+		err := r.Scan(&from, &to, (*string)(&held.outcome), &held.event, &held.replayed)
+		k.addOutcome(from, to, held)
 		return err
 	}, liteNear, b.TopicID, b.Partition, first, last, b.TopicID, b.Partition, first)
 }
@@ -195,16 +200,22 @@ func (t *liteTransaction) near(ctx context.Context, b *Batch, first, last int64,
 func (t *liteTransaction) read(ctx context.Context, b *Batch, from, to int) (known, error) {
 	entries := b.Entries[from:to]
 	first, last := entries[0].Offset, entries[len(entries)-1].Offset
-	k := known{places: map[int64]Outcome{}, events: make(map[string][sha256.Size]byte, len(entries)), rows: make(map[string]Place, len(entries))}
+	k := known{places: map[int64]booked{}, events: make(map[string][sha256.Size]byte, len(entries)), rows: make(map[string]Place, len(entries))}
 	if err := t.near(ctx, b, first, last, &k); err != nil {
 		return k, err
 	}
 	if err := t.query(ctx, func(r *sql.Rows) error {
 		var at int64
-		err := r.Scan(&at)
-		k.places[at] = Booked
+		var hash []byte
+		held := booked{outcome: Booked}
+		if err := r.Scan(&at, &held.event, &hash); err != nil {
+			return err
+		}
+		var err error
+		held.hash, err = readHash(held.event, hash)
+		k.places[at] = held
 		return err
-	}, "SELECT log_offset FROM order_events WHERE topic_id = ? AND partition = ? AND log_offset BETWEEN ? AND ?", b.TopicID, b.Partition, first, last); err != nil {
+	}, "SELECT log_offset, event_id, content_hash FROM order_events WHERE topic_id = ? AND partition = ? AND log_offset BETWEEN ? AND ?", b.TopicID, b.Partition, first, last); err != nil {
 		return k, err
 	}
 	events, ids := make([]string, 0, len(entries)), make([]string, 0, len(entries))
@@ -223,24 +234,51 @@ func (t *liteTransaction) read(ctx context.Context, b *Batch, from, to int) (kno
 		if err := r.Scan(&id, &hash); err != nil {
 			return err
 		}
-		if len(hash) != sha256.Size {
-			return fmt.Errorf("order_events: the content_hash of event %q has %d bytes", id, len(hash))
-		}
-		k.events[id] = [sha256.Size]byte(hash)
-		return nil
+		var err error
+		k.events[id], err = readHash(id, hash)
+		return err
 	}, "SELECT event_id, content_hash FROM order_events WHERE event_id IN (SELECT value FROM json_each(?))", list); err != nil {
 		return k, err
 	}
 	if list, err = liteList(ids); err != nil {
 		return k, err
 	}
-	return k, t.query(ctx, func(r *sql.Rows) error {
+	if err := t.query(ctx, func(r *sql.Rows) error {
 		var id string
 		var at Place
 		err := r.Scan(&id, &at.TopicID, &at.Partition, &at.Offset)
 		k.rows[id] = at
 		return err
-	}, "SELECT id, topic_id, partition, log_offset FROM orders WHERE id IN (SELECT value FROM json_each(?))", list)
+	}, "SELECT id, topic_id, partition, log_offset FROM orders WHERE id IN (SELECT value FROM json_each(?))", list); err != nil {
+		return k, err
+	}
+	return k, t.readLatest(ctx, k.late(entries), &k)
+}
+
+func (t *liteTransaction) readLatest(ctx context.Context, orders []string, k *known) error {
+	if len(orders) == 0 {
+		return nil
+	}
+	list, err := liteList(orders)
+	if err != nil {
+		return err
+	}
+	k.latest = map[spot]int64{}
+	return t.query(ctx, func(r *sql.Rows) error {
+		var in spot
+		var last int64
+		err := r.Scan(&in.order, &in.topicID, &in.partition, &last)
+		k.latest[in] = last
+		return err
+	}, `SELECT order_id, coalesce(origin_topic_id, topic_id), coalesce(origin_partition, partition), max(coalesce(origin_offset, log_offset))
+FROM order_events WHERE order_id IN (SELECT value FROM json_each(?)) GROUP BY 1, 2, 3`, list)
+}
+
+func readHash(event string, hash []byte) ([sha256.Size]byte, error) {
+	if len(hash) != sha256.Size {
+		return [sha256.Size]byte{}, fmt.Errorf("order_events: the content_hash of event %q has %d bytes", event, len(hash))
+	}
+	return [sha256.Size]byte(hash), nil
 }
 
 func (t *liteTransaction) write(ctx context.Context, b *Batch, p *plan) error {
@@ -252,13 +290,18 @@ func (t *liteTransaction) write(ctx context.Context, b *Batch, p *plan) error {
 			return err
 		}
 	}
-	if _, err := t.insertEvents(ctx, b, p.events, ""); err != nil {
+	events, err := t.insertEvents(ctx, b, p.events, "")
+	if err != nil {
 		return err
 	}
-	if _, err := t.insertRows(ctx, b, p.rows, liteUpsert); err != nil {
+	rows, err := t.insertRows(ctx, b, p.rows, liteUpsert)
+	if err != nil {
 		return err
 	}
-	_, err := t.w.insert(ctx, liteOutcomes, "", liteOutcomeColumns, len(p.outcomes), func(args []any, i int) []any {
+	if events != int64(len(p.events)) || rows != int64(len(p.rows)) {
+		return errRaced // nobody else writes: a trigger of the user's leaves rows out
+	}
+	_, err = t.w.insert(ctx, liteOutcomes, "", liteOutcomeColumns, len(p.outcomes), func(args []any, i int) []any {
 		o := &p.outcomes[i]
 		e := &b.Entries[o.entry]
 		eventID, orderID := e.nameable(o.outcome)
@@ -323,6 +366,9 @@ func (t *liteTransaction) commit(ctx context.Context, b *Batch) error {
 	if n != 1 {
 		return errRaced // can't be: nobody else writes
 	}
+	if err := t.w.still(); err != nil {
+		return err
+	}
 	if _, err := t.w.exec(ctx, "COMMIT"); err != nil {
 		return fmt.Errorf("commit: %w", err)
 	}
@@ -355,12 +401,12 @@ func (s *lite) writePlain(ctx context.Context, b *Batch) (w Written, ok bool, er
 		return Written{}, false, nil
 	}
 	var k known
-	k.places = map[int64]Outcome{}
+	k.places = map[int64]booked{}
 	if err := tx.near(ctx, b, b.Entries[0].Offset, b.Entries[len(b.Entries)-1].Offset, &k); err != nil {
 		return Written{}, false, err
 	}
 	for i := range b.Entries {
-		if len(k.places)+len(k.gaps) > 0 && k.booked(b.Entries[i].Offset) != "" {
+		if len(k.places)+len(k.gaps) > 0 && k.booked(b.Entries[i].Offset).outcome != "" {
 			return Written{}, false, nil
 		}
 	}

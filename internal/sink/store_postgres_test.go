@@ -53,5 +53,17 @@ func postgresKit() kit {
 			mustExec(t, s, "ALTER TABLE orders ADD CONSTRAINT orders_unlucky CHECK (total <> 13)")
 		},
 		limitReason: "database: 23514 orders_unlucky",
+		raise: func(t *testing.T, s Store, table, column string) {
+			pgTrigger(t, s, table, column, "RAISE EXCEPTION 'is bad: %', NEW."+column)
+		},
+		raiseReason: "P0001 raise_exception",
+		drop:        func(t *testing.T, s Store, table, column string) { pgTrigger(t, s, table, column, "RETURN NULL") },
 	}
+}
+
+func pgTrigger(t *testing.T, s Store, table, column, does string) {
+	t.Helper()
+	mustExec(t, s, fmt.Sprintf(`CREATE FUNCTION judge() RETURNS trigger LANGUAGE plpgsql AS
+$$BEGIN IF NEW.%s = 'bad' THEN %s; END IF; RETURN NEW; END$$`, column, does))
+	mustExec(t, s, "CREATE TRIGGER judges BEFORE INSERT ON "+table+" FOR EACH ROW EXECUTE FUNCTION judge()")
 }

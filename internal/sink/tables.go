@@ -20,6 +20,9 @@ type tables struct {
 	reads   *sql.DB
 	writes  *sql.DB     // the same, or the one connection that may write
 	serial  sync.Locker // held while a transaction writes, beside Write; nil: the database orders them
+	timeout time.Duration
+	still   func() error // fails where connections lead elsewhere by now; nil where they can't
+	met     func(error)  // is told of each error; nil where nothing is to be done about it
 	dialect dialect
 }
 
@@ -77,26 +80,60 @@ func (t *tables) each(ctx context.Context, on interface {
 	return rows.Err()
 }
 
-func (t *tables) transact(ctx context.Context, doing string, do func(*sql.Tx) error) error {
+func (t *tables) transact(ctx context.Context, doing string, do func(context.Context, *sql.Tx) error) error {
 	if t.serial != nil {
 		t.serial.Lock()
 		defer t.serial.Unlock()
 	}
+	ctx, cancel := context.WithTimeout(ctx, t.timeout)
+	defer cancel()
+	if err := t.check(); err != nil {
+		return err
+	}
 	tx, err := t.writes.BeginTx(ctx, nil)
-	if err != nil {
-		return explain(err, doing, t.target)
+	if err == nil {
+		defer tx.Rollback() //nolint:errcheck // after a COMMIT there is nothing to roll back
+		err = do(ctx, tx)
 	}
-	defer tx.Rollback() //nolint:errcheck // after a COMMIT there is nothing to roll back
-	if err := do(tx); err != nil {
-		return explain(err, doing, t.target)
+	if err == nil {
+		err = t.check()
 	}
-	return explain(tx.Commit(), doing, t.target)
+	if err == nil {
+		err = tx.Commit()
+	}
+	t.meet(err)
+	return explain(err, doing, t.target)
+}
+
+// read calls fn for each row of a query that is to be answered soon.
+func (t *tables) read(ctx context.Context, fn func(*sql.Rows) error, text string, args ...any) error {
+	ctx, cancel := context.WithTimeout(ctx, t.timeout)
+	defer cancel()
+	err := t.check()
+	if err == nil {
+		err = t.each(ctx, t.reads, fn, text, args...)
+	}
+	t.meet(err)
+	return err
+}
+
+func (t *tables) check() error {
+	if t.still == nil {
+		return nil
+	}
+	return t.still()
+}
+
+func (t *tables) meet(err error) {
+	if err != nil && t.met != nil {
+		t.met(err)
+	}
 }
 
 // Claim answers the next offset of each partition asked for.
 func (t *tables) Claim(ctx context.Context, c Claim) (map[int32]int64, error) {
 	next := map[int32]int64{}
-	err := t.transact(ctx, "claim the offsets of "+c.Topic, func(tx *sql.Tx) error {
+	err := t.transact(ctx, "claim the offsets of "+c.Topic, func(ctx context.Context, tx *sql.Tx) error {
 		if err := t.checkTopic(ctx, tx, c); err != nil {
 			return err
 		}
@@ -151,7 +188,7 @@ func sortedPartitions(m map[int32]int64) []int32 {
 
 // Seek sets next offsets.
 func (t *tables) Seek(ctx context.Context, c Claim, next map[int32]int64) error {
-	return t.transact(ctx, "set the offsets of "+c.Topic, func(tx *sql.Tx) error {
+	return t.transact(ctx, "set the offsets of "+c.Topic, func(ctx context.Context, tx *sql.Tx) error {
 		if err := t.checkTopic(ctx, tx, c); err != nil {
 			return err
 		}
@@ -174,7 +211,7 @@ func (t *tables) Skip(ctx context.Context, c Claim, partition int32, from, to in
 	if to < from {
 		return fmt.Errorf("%s: it ends before it begins", doing)
 	}
-	return t.transact(ctx, doing, func(tx *sql.Tx) error {
+	return t.transact(ctx, doing, func(ctx context.Context, tx *sql.Tx) error {
 		next, err := t.lockedNext(ctx, tx, c, partition)
 		if err != nil {
 			return err
@@ -248,7 +285,7 @@ func (t *tables) Committed(ctx context.Context, group string) ([]Committed, erro
 		query, args = query+" WHERE group_id = ?", []any{group}
 	}
 	var list []Committed
-	err := t.each(ctx, t.reads, func(r *sql.Rows) error {
+	err := t.read(ctx, func(r *sql.Rows) error {
 		var c Committed
 		if err := r.Scan(&c.Group, &c.Topic, &c.TopicID, &c.Partition, &c.Next, (*stamp)(&c.At)); err != nil {
 			return err
@@ -266,7 +303,7 @@ func (t *tables) Rows(ctx context.Context, ids []string) (map[string]Row, error)
 		return nil, err
 	}
 	rows := make(map[string]Row, len(ids))
-	err = t.each(ctx, t.reads, func(r *sql.Rows) error {
+	err = t.read(ctx, func(r *sql.Rows) error {
 		row, err := scanRow(r)
 		rows[row.Order.ID] = row
 		return err
@@ -290,7 +327,7 @@ func scanRow(r *sql.Rows) (Row, error) {
 	return row, err
 }
 
-// Totals counts.
+// Totals counts; with large tables that takes as long as it takes.
 func (t *tables) Totals(ctx context.Context) (Totals, error) {
 	var n Totals
 	err := t.each(ctx, t.reads, func(r *sql.Rows) error {

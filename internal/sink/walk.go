@@ -47,7 +47,7 @@ func (t *tables) Walk(ctx context.Context, topicID string, partition int32, from
 // reachingIn is the gap that begins before from and ends behind it.
 func (t *tables) reachingIn(ctx context.Context, topicID string, partition int32, from int64) ([]Booking, error) {
 	var list []Booking
-	err := t.each(ctx, t.reads, func(r *sql.Rows) error {
+	err := t.read(ctx, func(r *sql.Rows) error {
 		b := Booking{Place: Place{TopicID: topicID, Partition: partition}, Outcome: Skipped}
 		var outcome string
 		if err := r.Scan(&b.Offset, &b.Gap, &outcome, &b.Reason, (*stamp)(&b.At)); err != nil {
@@ -64,7 +64,7 @@ WHERE topic_id = ? AND partition = ? AND log_offset < ? ORDER BY log_offset DESC
 
 func (t *tables) piece(ctx context.Context, topicID string, partition int32, from, to int64) ([]Booking, error) {
 	var list []Booking
-	err := t.each(ctx, t.reads, func(r *sql.Rows) error {
+	err := t.read(ctx, func(r *sql.Rows) error {
 		b, err := scanBooking(r)
 		b.TopicID, b.Partition = topicID, partition
 		list = append(list, b)
@@ -107,6 +107,9 @@ const retainPiece = 20_000
 // Retain deletes in pieces, each a transaction of its own: writers wait for none
 // of them for long, and what was done stays done.
 func (t *tables) Retain(ctx context.Context, floors []Place, before time.Time) (int64, error) {
+	// As the databases keep times: what is not before it for them must not be for
+	// us, or the same piece is found for ever.
+	before = before.Truncate(time.Microsecond)
 	var deleted int64
 	for _, floor := range floors {
 		for {
@@ -115,7 +118,7 @@ func (t *tables) Retain(ctx context.Context, floors []Place, before time.Time) (
 			if err != nil {
 				return deleted, err
 			}
-			if !more {
+			if !more || n == 0 {
 				break
 			}
 		}
@@ -126,7 +129,7 @@ func (t *tables) Retain(ctx context.Context, floors []Place, before time.Time) (
 // retainPiece deletes the oldest offsets of the partition that may go.
 func (t *tables) retainPiece(ctx context.Context, floor Place, before time.Time) (n int64, more bool, err error) {
 	cut := t.dialect.time(before)
-	err = t.transact(ctx, "delete old events", func(tx *sql.Tx) error {
+	err = t.transact(ctx, "delete old events", func(ctx context.Context, tx *sql.Tx) error {
 		first, err := t.oldest(ctx, tx, floor, before)
 		if err != nil || first < 0 {
 			return err

@@ -36,6 +36,7 @@ CREATE TABLE order_events (
     CONSTRAINT order_events_place UNIQUE (topic_id, partition, log_offset)
 );
 CREATE INDEX order_events_order_id ON order_events (order_id);
+CREATE INDEX order_events_origin ON order_events (origin_topic_id, origin_partition, origin_offset) WHERE origin_topic_id IS NOT NULL;
 COMMENT ON TABLE order_events IS 'each event that was taken, once';
 
 CREATE TABLE record_outcomes (
