@@ -290,7 +290,7 @@ func (w *Worker) fatal(ctx context.Context, err error) bool {
 		log  *otherLogError
 	)
 	switch {
-	case errors.As(err, &gap), errors.As(err, &anew), errors.As(err, &log):
+	case errors.As(err, &gap), errors.As(err, &anew), errors.As(err, &log), errors.Is(err, sink.ErrLogChanged):
 		w.fail(err)
 	case errors.Is(err, sink.ErrTopicChanged):
 		w.fail(&madeAnewError{w.opts.Topic, w.opts.Group, "another one", w.info.ID})

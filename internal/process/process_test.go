@@ -998,3 +998,18 @@ func TestABatchThatTakesTooLongIsMadeSmaller(t *testing.T) {
 		})
 	}
 }
+
+func TestABookedPlaceThatHoldsAnotherRecordStops(t *testing.T) {
+	k := startKafka(t, 1)
+	f := newFold()
+	f.hook = func(_ context.Context, b *sink.Batch) error {
+		if b == nil {
+			return nil
+		}
+		return &sink.Error{Err: fmt.Errorf("%w: orders/0@0", sink.ErrLogChanged), Class: sink.ClassDeploy, Next: "see docs/database.md"}
+	}
+	k.send(good(0, "a", "paid"))
+	if err := k.start(f).wait(); !errors.Is(err, sink.ErrLogChanged) {
+		t.Errorf("ended with %v", err)
+	}
+}
