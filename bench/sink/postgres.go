@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"math/big"
 
@@ -74,7 +75,15 @@ func (p *postgres) prepare(ctx context.Context) error {
 func (p *postgres) writeStore(ctx context.Context) (int, error) {
 	return p.workers * p.opts.batches * size, together(p.workers, func(w int) error {
 		for _, b := range p.batches[w] {
-			if _, err := p.store.Write(ctx, b); err != nil {
+			_, err := p.store.Write(ctx, b)
+			var unburied *sink.Unburied
+			if errors.As(err, &unburied) { // with a Kafka that answers at once
+				for _, i := range unburied.Refused {
+					b.Entries[i].Buried = true
+				}
+				_, err = p.store.Write(ctx, b)
+			}
+			if err != nil {
 				return err
 			}
 		}
@@ -87,7 +96,6 @@ func (p *postgres) writePoison(ctx context.Context) (int, error) {
 	for _, list := range p.batches {
 		for _, b := range list {
 			b.Entries[size/2].Refusal = &sink.Refusal{Class: sink.RefusedDecode, Reason: "not JSON"}
-			b.Bury = func(context.Context, []int) error { return nil }
 		}
 	}
 	return p.writeStore(ctx)

@@ -1,6 +1,7 @@
 package process
 
 import (
+	"context"
 	"errors"
 	"time"
 
@@ -9,9 +10,12 @@ import (
 	"github.com/ordersctl/ordersctl/internal/sink"
 )
 
-// A transaction that lost against another one is tried again so often before
-// it is taken for an outage.
-const quickRetries = 10
+// A transaction that lost against another one is tried again so often, and so
+// long, before it is taken for an outage.
+const (
+	quickRetries = 10
+	quickFor     = 2 * time.Second
+)
 
 // apply brings records into the database. It comes back when they are there or
 // are to be read again; false where neither is so and the worker has to end.
@@ -20,12 +24,16 @@ func (p *partition) apply(records []*kgo.Record) bool {
 	if b == nil {
 		return true
 	}
-	quick, pause := 0, backoff{}
+	quick, pause, began := 0, backoff{}, time.Now()
+	for err := p.w.origins(p.ctx, b); err != nil; err = p.w.origins(p.ctx, b) {
+		if !p.hold(err, &pause) {
+			return false
+		}
+	}
 	for {
 		b.attempts++
-		b.reset()
 		start := time.Now()
-		written, err := p.w.store.Write(p.ctx, &b.Batch)
+		written, err := p.write(b)
 		var (
 			moved   *sink.Moved
 			tripped *trippedError
@@ -47,11 +55,11 @@ func (p *partition) apply(records []*kgo.Record) bool {
 		case errors.As(err, &moved):
 			p.w.log.Warn("the database's offset moved, reading again from there", "partition", p.number, "offset", b.First, "next", moved.Next)
 			return p.relocate()
-		case errors.As(err, &letter): // rolled back in order, the database is well
+		case errors.As(err, &letter): // the database is well
 			if !p.hold(err, &pause) {
 				return false
 			}
-		case sink.ClassOf(err) == sink.ClassRetry && quick < quickRetries:
+		case sink.ClassOf(err) == sink.ClassRetry && quick < quickRetries && time.Since(began) < quickFor:
 			quick++
 			p.w.blame(err)
 			if !p.wait(time.Duration(quick) * 10 * time.Millisecond) {
@@ -65,9 +73,66 @@ func (p *partition) apply(records []*kgo.Record) bool {
 				p.w.log.Warn("after a lost connection the database stands elsewhere, reading from there", "partition", p.number, "offset", b.First, "next", next)
 				p.seek(next)
 				return true
+			} else if tooLong(err) && len(b.Entries) > 1 {
+				p.halve(len(b.Entries))
+				p.seek(next) // its records are read again, in smaller batches
+				return true
 			}
 		}
 	}
+}
+
+// tooLong says whether a batch was not written within the database's time.
+func tooLong(err error) bool {
+	const canceled = "57014" // by statement_timeout
+	var state interface{ SQLState() string }
+	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &state) && state.SQLState() == canceled
+}
+
+// halve has the next batches hold half as many records as one that took too
+// long; regain lets them grow again, slowly, since trying in vain takes all of
+// the database's time.
+func (p *partition) halve(records int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.most = max(1, records/2)
+	p.w.log.Warn("the database takes too long for a batch, the next ones are smaller", "partition", p.number, "records", records, "at_most", p.most)
+}
+
+func (p *partition) regainLocked() {
+	if p.most += p.most/16 + 1; p.most >= p.w.opts.BatchRecords {
+		p.most = p.w.opts.BatchRecords
+	}
+}
+
+// write writes a batch, and before that the dead letters that it needs. No
+// transaction is open while those are waited for.
+func (p *partition) write(b *batch) (sink.Written, error) {
+	for {
+		answered := p.asking()
+		written, err := p.w.store.Write(p.ctx, &b.Batch)
+		answered()
+		var unburied *sink.Unburied
+		if !errors.As(err, &unburied) {
+			return written, err
+		}
+		p.w.metrics.bisects.Add(float64(unburied.Bisects))
+		if err := p.bury(p.ctx, b, unburied.Refused); err != nil {
+			return written, err
+		}
+	}
+}
+
+// asking notes since when the database, or the broker, is waited for: one that
+// does not answer at all shows, too.
+func (p *partition) asking() (answered func()) {
+	set := func(at time.Time) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.asked = at
+	}
+	set(time.Now())
+	return func() { set(time.Time{}) }
 }
 
 // hold waits a while because of err, standing still in the eyes of all.
@@ -123,8 +188,12 @@ func (p *partition) found(err error, pause *backoff) (int64, bool) {
 			return 0, false
 		}
 		var at map[int32]location
-		if at, err = p.w.locate(p.ctx, []int32{p.number}); err == nil {
+		answered := p.asking()
+		at, err = p.w.locate(p.ctx, []int32{p.number})
+		answered()
+		if err == nil {
 			p.healed()
+			p.breaker = at[p.number].breaker
 			return at[p.number].next, true
 		}
 	}
@@ -137,10 +206,13 @@ func (p *partition) took(b *batch, written sink.Written, took time.Duration) {
 	m.duration.Observe(took.Seconds())
 	m.records.Observe(float64(len(b.Entries)))
 	m.bisects.Add(float64(written.Bisects))
-	now := time.Now()
+	now, passed := time.Now(), 0
 	for i, outcome := range written.Outcomes {
 		switch outcome {
-		case sink.Booked, sink.Passed:
+		case sink.Passed:
+			passed++
+			continue
+		case sink.Booked:
 			continue
 		case sink.Inserted, sink.Updated:
 			if received := b.Entries[i].Received; !received.IsZero() {
@@ -150,9 +222,14 @@ func (p *partition) took(b *batch, written sink.Written, took time.Duration) {
 		m.outcome(outcome).Inc()
 		p.breaker.add(outcome == sink.DeadLettered)
 	}
+	if next := max(written.Next, b.Next); passed > 0 || next > b.Next {
+		p.w.log.Warn("the database's offset stands beyond what was to be written: another member was faster, or somebody set it",
+			"partition", p.number, "offset", b.First, "next", next, "passed_over", passed)
+	}
 	p.mu.Lock()
+	p.regainLocked()
 	p.next = max(written.Next, b.Next)
-	p.applied = b.records[len(b.records)-1].Timestamp
+	p.applied = b.read
 	p.end = max(p.end, p.next)
 	p.mu.Unlock()
 	if b.trip != nil {
@@ -172,5 +249,5 @@ func (p *partition) trip(t *trippedError) {
 	next := p.next
 	p.mu.Unlock()
 	p.w.log.Error("the breaker is open, this partition stands still", "partition", p.number, "next", next, "why", t.why,
-		"hint", "repair the producer and restart, or restart with --dlq-breaker off to dead-letter them all")
+		"hint", "repair the producer, then restart with --dlq-breaker off to dead-letter what is in the log")
 }

@@ -1,10 +1,10 @@
 package process
 
 import (
-	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -18,14 +18,16 @@ import (
 // batch is a part of a partition on its way to the database.
 type batch struct {
 	sink.Batch
-	records  []*kgo.Record
-	refused  []*sink.Refusal // by decode: those that the database adds are of one attempt
+	records  []*kgo.Record // of the entries
+	read     time.Time     // of the last record, or marker
 	attempts int
 	trip     *trippedError // the breaker opens behind this batch
 }
 
 // decode makes a batch of what the database does not have yet, nil where it
-// has all of it.
+// has all of it. The markers of transactions have no entry, but the offset moves
+// past them: where nothing follows, they would be lag for ever, and a gap once
+// retention takes them.
 func (p *partition) decode(records []*kgo.Record) *batch {
 	w, next := p.w, p.position()
 	for len(records) > 0 && records[0].Offset < next {
@@ -34,16 +36,16 @@ func (p *partition) decode(records []*kgo.Record) *batch {
 	if len(records) == 0 {
 		return nil
 	}
-	b := &batch{records: records, refused: make([]*sink.Refusal, len(records)), Batch: sink.Batch{
+	last := records[len(records)-1]
+	records = slices.DeleteFunc(records, func(r *kgo.Record) bool { return r.Attrs.IsControl() })
+	b := &batch{records: records, read: last.Timestamp, Batch: sink.Batch{
 		Group: w.opts.Group, Topic: w.opts.Topic, TopicID: w.info.ID, Partition: p.number,
-		First: next, Next: records[len(records)-1].Offset + 1,
+		First: next, Next: last.Offset + 1,
 		Entries: make([]sink.Entry, len(records)),
 	}}
-	b.Bury = func(ctx context.Context, refused []int) error { return p.bury(ctx, b, refused) }
 	var canonical []byte
 	for i, r := range records {
 		canonical = decode(&b.Entries[i], r, w.decoder, w.info.ID, canonical)
-		b.refused[i] = b.Entries[i].Refusal
 	}
 	return b
 }
@@ -93,63 +95,8 @@ func refusal(r *kgo.Record, o *order.Order, err error) *sink.Refusal {
 	return f
 }
 
-// reset forgets what the last attempt found.
-func (b *batch) reset() {
-	for i, own := range b.refused {
-		b.Entries[i].Refusal = own
-	}
-}
-
 // cut keeps what stands before the nth entry.
 func (b *batch) cut(n int) {
 	b.Next = b.Entries[n].Offset
-	b.Entries, b.records, b.refused = b.Entries[:n], b.records[:n], b.refused[:n]
-}
-
-// letterError is a dead letter that was not written, or may not have been.
-type letterError struct{ err error }
-
-func (e *letterError) Error() string { return fmt.Sprintf("write dead letters: %v", e.err) }
-func (e *letterError) Unwrap() error { return e.err }
-
-// bury writes the dead letters of a batch and waits for all of them. The
-// breaker is asked first: what it stops stays in the log.
-func (p *partition) bury(ctx context.Context, b *batch, refused []int) error {
-	w := p.w
-	if w.opts.DLQBreaker == BreakerOn {
-		bad := make([]bool, len(b.Entries))
-		for _, i := range refused {
-			bad[i] = true
-		}
-		if trip := p.breaker.judge(len(bad), func(i int) bool { return bad[i] }); trip != nil {
-			return trip
-		}
-	}
-	acks := make(chan error, len(refused)) // also for those that come when nobody waits any more
-	now := time.Now()
-	for _, i := range refused {
-		letter := dlq.Wrap(w.opts.DLQTopic, b.records[i], dlq.Failure{
-			Refusal: *b.Entries[i].Refusal, TopicID: w.info.ID, Group: w.opts.Group, Attempts: b.attempts, At: now,
-		})
-		// Never with ctx: one that ends fails the letters of other partitions too.
-		w.kafka.TryProduce(context.WithoutCancel(ctx), letter, func(_ *kgo.Record, err error) { acks <- err })
-	}
-	var failed error
-	for range refused {
-		select {
-		case err := <-acks:
-			if err != nil && failed == nil {
-				failed = err
-			}
-		case <-ctx.Done():
-			return &letterError{ctx.Err()}
-		}
-	}
-	if failed != nil {
-		return &letterError{client.Explain(failed, w.opts.Kafka)}
-	}
-	for _, i := range refused {
-		w.metrics.letters.WithLabelValues(b.Entries[i].Refusal.Class).Inc()
-	}
-	return nil
+	b.Entries, b.records = b.Entries[:n], b.records[:n]
 }

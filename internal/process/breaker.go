@@ -10,7 +10,8 @@ const (
 
 // breaker watches the dead letters of one partition. It has no clock and no
 // memory of what it was not told: see judge for what is to come, add for what
-// was.
+// was. What it starts with is read from the database, so that a restart, or
+// another member, does not begin with a clean slate.
 type breaker struct {
 	ring [breakerWindow]bool // true where a record was dead-lettered
 	seen int                 // of the ring
@@ -30,7 +31,7 @@ func (e *trippedError) Error() string { return e.why }
 // judge tells whether the breaker opens within n records to come, of which bad
 // says which are refused; nil where it stays closed. Of dead letters in a row
 // those that stand in this batch are cut off whole, so that they stay in the
-// log together.
+// log together. A good record never opens it, whatever was let through before.
 func (b *breaker) judge(n int, bad func(i int) bool) *trippedError {
 	ahead := *b
 	first := 0 // of the row, as far as it stands in this batch
@@ -41,6 +42,7 @@ func (b *breaker) judge(n int, bad func(i int) bool) *trippedError {
 		}
 		ahead.add(refused)
 		switch {
+		case !refused:
 		case ahead.row >= breakerRow:
 			return &trippedError{first, fmt.Sprintf("%d dead letters in a row", ahead.row)}
 		case ahead.seen == breakerWindow && ahead.bad > breakerShare:

@@ -33,6 +33,7 @@ func TestTheBreakerJudgesBeforeAnythingIsWritten(t *testing.T) {
 		{"5 % is not more than 5 %", new(breaker), 1000, func(i int) bool { return i%20 == 0 }, -1},
 		{"51 of 1,000", new(breaker), 1000, func(i int) bool { return i%20 == 0 || i == 999 }, 999},
 		{"what is old does not count", fill(1000, func(i int) bool { return i < 490 && i%10 == 0 }), 900, func(i int) bool { return i >= 500 && i%500 == 0 }, -1},
+		{"a good record never opens it", fill(1000, all), 500, none, -1},
 		{"the last 1,000 go over batches", fill(1000, func(i int) bool { return i >= 500 && i%10 == 0 }), 500, func(i int) bool { return i == 3 }, 3},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -1,9 +1,11 @@
 package process
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -27,9 +29,11 @@ type fold struct {
 	back    int // guarded by mu: how often next went back
 	twice   int // guarded by mu: places that were booked before
 
-	floors []sink.Place // guarded by mu: as Retain was told
-	hook   func(ctx context.Context, b *sink.Batch) error
-	after  func(b *sink.Batch) error
+	floors []sink.Place // guarded by mu: of the last Retain
+	before time.Time    // guarded by mu
+
+	hook  func(ctx context.Context, b *sink.Batch) error
+	after func(b *sink.Batch) error
 }
 
 type event struct {
@@ -40,6 +44,8 @@ type booking struct {
 	Outcome sink.Outcome
 	Reason  string
 	Gap     int64
+	Event   string
+	Hash    [32]byte
 }
 
 type row struct {
@@ -84,15 +90,8 @@ func (f *fold) Skip(_ context.Context, c sink.Claim, partition int32, from, to i
 	return nil
 }
 
-func (f *fold) Retain(_ context.Context, floors []sink.Place, _ time.Time) (int64, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.floors = floors
-	return 0, nil
-}
-
-// Write books on a copy of what it changes, so that an error of Bury leaves
-// nothing behind.
+// Write books on a copy of what it changes, so that an error leaves nothing
+// behind.
 func (f *fold) Write(ctx context.Context, b *sink.Batch) (sink.Written, error) {
 	if f.hook != nil {
 		if err := f.hook(ctx, b); err != nil {
@@ -115,15 +114,13 @@ func (f *fold) Write(ctx context.Context, b *sink.Batch) (sink.Written, error) {
 			continue
 		}
 		w.Outcomes[i] = t.apply(b, e)
-		if w.Outcomes[i] == sink.DeadLettered {
+		if w.Outcomes[i] == sink.DeadLettered && !e.Buried {
 			refused = append(refused, i)
 		}
 	}
 	f.mu.Unlock()
 	if len(refused) > 0 {
-		if err := b.Bury(ctx, refused); err != nil {
-			return sink.Written{}, err
-		}
+		return sink.Written{}, &sink.Unburied{Refused: refused}
 	}
 	f.mu.Lock()
 	if f.next[b.Partition] != next { // another one was quicker: its rows are locked in a database
@@ -198,8 +195,37 @@ func (t *transaction) apply(b *sink.Batch, e *sink.Entry) sink.Outcome {
 			t.rows[e.Order.ID] = row{string(order.Append(nil, &e.Order)), from}
 		}
 	}
-	t.places[place] = booking{Outcome: outcome, Reason: reason}
+	taken := booking{Outcome: outcome, Reason: reason, Event: e.EventID}
+	if outcome != sink.DeadLettered && outcome != sink.Duplicate {
+		taken.Hash = e.Hash
+	}
+	t.places[place] = taken
 	return outcome
+}
+
+func (f *fold) Walk(_ context.Context, topicID string, partition int32, from, to int64, fn func(*sink.Booking) error) error {
+	f.mu.Lock()
+	var list []sink.Booking
+	for place, b := range f.places {
+		if place.TopicID == topicID && place.Partition == partition && place.Offset >= from && place.Offset < to {
+			list = append(list, sink.Booking{Place: place, EventID: b.Event, Hash: b.Hash, Outcome: b.Outcome, Reason: b.Reason, Gap: b.Gap})
+		}
+	}
+	f.mu.Unlock()
+	slices.SortFunc(list, func(a, b sink.Booking) int { return cmp.Compare(a.Offset, b.Offset) })
+	for i := range list {
+		if err := fn(&list[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f *fold) Retain(_ context.Context, floors []sink.Place, before time.Time) (int64, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.floors, f.before = floors, before
+	return 0, nil
 }
 
 // state is a copy of all that is booked.

@@ -32,12 +32,7 @@ func (w *Worker) assigned(_ context.Context, cl *kgo.Client, given map[string][]
 	w.mu.Lock()
 	open := map[*partition]string{}
 	for _, number := range numbers {
-		b := w.breakers[number]
-		if b == nil {
-			b = new(breaker)
-			w.breakers[number] = b
-		}
-		w.partitions[number] = newPartition(w, number, b)
+		w.partitions[number] = newPartition(w, number)
 		if why, tripped := w.tripped[number]; tripped {
 			open[w.partitions[number]] = why
 		}
@@ -110,7 +105,7 @@ func (w *Worker) position(ctx context.Context, asked map[string]map[int32]kgo.Of
 			offsets := map[int32]kgo.Offset{}
 			for _, p := range waiting {
 				p.resume(pausedOutage, pausedDeploy, pausedKafka)
-				p.start(at[p.number].next, at[p.number].end)
+				p.start(at[p.number])
 			}
 			for number, l := range at {
 				offsets[number] = kgo.NewOffset().At(l.next)
@@ -150,8 +145,12 @@ func (w *Worker) predecessor(ctx context.Context, number int32) error {
 	}
 }
 
-// location is where a partition is read from, and where its log ends.
-type location struct{ next, end int64 }
+// location is where a partition is read from, where its log ends, and what the
+// breaker has to know of what stands before.
+type location struct {
+	next, end int64
+	breaker   *breaker
+}
 
 // locate asks the database where to read on, and holds that against the log.
 func (w *Worker) locate(ctx context.Context, numbers []int32) (map[int32]location, error) {
@@ -183,7 +182,14 @@ func (w *Worker) locate(ctx context.Context, numbers []int32) (map[int32]locatio
 				return nil, err
 			}
 		}
-		found[number] = location{next, ends[number]}
+		b, last, err := w.recall(ctx, number, starts[number], next)
+		if err == nil {
+			err = w.sameLog(ctx, last)
+		}
+		if err != nil {
+			return nil, err
+		}
+		found[number] = location{next, ends[number], b}
 	}
 	return found, nil
 }
@@ -281,9 +287,10 @@ func (w *Worker) fatal(ctx context.Context, err error) bool {
 	var (
 		gap  *gapError
 		anew *madeAnewError
+		log  *otherLogError
 	)
 	switch {
-	case errors.As(err, &gap), errors.As(err, &anew):
+	case errors.As(err, &gap), errors.As(err, &anew), errors.As(err, &log), errors.Is(err, sink.ErrLogChanged):
 		w.fail(err)
 	case errors.Is(err, sink.ErrTopicChanged):
 		w.fail(&madeAnewError{w.opts.Topic, w.opts.Group, "another one", w.info.ID})

@@ -49,6 +49,8 @@ type partition struct {
 	astray  bool                 // guarded by mu: the log has no record at expect; look when the queue is empty
 	reasons map[string]pauseInfo // guarded by mu: why it is not fetched
 	applied time.Time            // guarded by mu: timestamp of the record applied last
+	most    int                  // guarded by mu: records of a batch
+	asked   time.Time            // guarded by mu: since when the database is waited for, zero where it is not
 	sent    int64                // guarded by mu: next offset as committed to Kafka
 	rate    rates                // guarded by mu
 }
@@ -58,9 +60,9 @@ type pauseInfo struct {
 	detail string
 }
 
-func newPartition(w *Worker, number int32, b *breaker) *partition {
+func newPartition(w *Worker, number int32) *partition {
 	p := &partition{
-		w: w, number: number, breaker: b,
+		w: w, number: number, breaker: new(breaker), most: w.opts.BatchRecords,
 		stopping: make(chan struct{}), done: make(chan struct{}), arrived: make(chan struct{}, 1),
 		end: -1, sent: -1, reasons: map[string]pauseInfo{},
 	}
@@ -69,14 +71,14 @@ func newPartition(w *Worker, number int32, b *breaker) *partition {
 	return p
 }
 
-// start lets the worker begin at next.
-func (p *partition) start(next, end int64) {
+// start lets the worker begin.
+func (p *partition) start(at location) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.started {
 		return
 	}
-	p.started, p.next, p.expect, p.end = true, next, next, end
+	p.started, p.next, p.expect, p.end, p.breaker = true, at.next, at.next, at.end, at.breaker
 	p.w.calls.hunger()
 	p.w.ended.Go(func() {
 		defer close(p.done)
@@ -328,11 +330,11 @@ func (p *partition) peek() (records []*kgo.Record, astray, full bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	c, n, bytes := p.w.opts.Config, 0, 0
-	for n < len(p.queue) && n < c.BatchRecords && bytes < int(c.BatchBytes) {
+	for n < len(p.queue) && n < p.most && bytes < int(c.BatchBytes) {
 		bytes += size(p.queue[n])
 		n++
 	}
-	return p.queue[:n], p.astray, n == c.BatchRecords || bytes >= int(c.BatchBytes)
+	return p.queue[:n], p.astray, n == p.most || bytes >= int(c.BatchBytes)
 }
 
 // take removes a batch's records from the queue and lets more come.

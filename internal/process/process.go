@@ -67,6 +67,8 @@ type Worker struct {
 	admin   *kgo.Client // what is not a member's work
 	kafka   *kgo.Client // the member, which also writes the dead letters
 	info    TopicInfo
+	large   large // writes those that are too large for kafka
+	dlqID   [16]byte
 	letters int // max.message.bytes of the dead letter topic
 
 	ready    chan struct{} // closed when kafka is set: the callbacks come before
@@ -79,7 +81,6 @@ type Worker struct {
 	mu         sync.Mutex
 	partitions map[int32]*partition      // guarded by mu: ours
 	before     map[int32]<-chan struct{} // guarded by mu: closed when the last worker of a partition has ended
-	breakers   map[int32]*breaker        // guarded by mu: they outlive a rebalance
 	tripped    map[int32]string          // guarded by mu: why a breaker is open
 	told       map[string]time.Time      // guarded by mu: errors that were logged just now
 }
@@ -101,7 +102,6 @@ func New(ctx context.Context, opts Options) (*Worker, error) {
 		decoder:    order.NewDecoder(opts.Rules),
 		partitions: map[int32]*partition{},
 		before:     map[int32]<-chan struct{}{},
-		breakers:   map[int32]*breaker{},
 		tripped:    map[int32]string{},
 		ready:      make(chan struct{}),
 		told:       map[string]time.Time{},
@@ -115,6 +115,7 @@ func New(ctx context.Context, opts Options) (*Worker, error) {
 		w.admin.Close()
 		return nil, err
 	}
+	w.large = large{cfg: opts.Kafka, log: opts.Log, one: make(chan struct{}, 1)}
 	w.metrics = newMetrics(opts.Registry, w)
 	return w, nil
 }
@@ -128,14 +129,16 @@ func (w *Worker) findTopics(ctx context.Context) error {
 		return client.Explain(err, w.opts.Kafka)
 	}
 	w.info = TopicInfo{Name: w.opts.Topic, ID: topic.FormatID(id), Partitions: partitions}
-	_, _, err = topic.Exists(ctx, adm, w.opts.DLQTopic)
+	w.dlqID, _, err = topic.Exists(ctx, adm, w.opts.DLQTopic)
 	var missing *topic.MissingError
 	switch {
 	case errors.As(err, &missing) && !w.opts.CreateDLQ:
 		missing.Next = fmt.Sprintf("dead letters have nowhere to go: create it with \"ordersctl topic create %s --with-dlq --if-not-exists\", or let process do it with --create-dlq", w.opts.Topic)
 		return missing
 	case errors.As(err, &missing):
-		err = w.createDLQ(ctx, adm)
+		if err = w.createDLQ(ctx, adm); err == nil {
+			w.dlqID, _, err = topic.Exists(ctx, adm, w.opts.DLQTopic)
+		}
 	}
 	if err == nil {
 		w.letters, err = letterLimit(ctx, adm, w.opts.DLQTopic)
@@ -263,6 +266,7 @@ func (w *Worker) clientOptions() []kgo.Opt {
 		// Nobody but us says where to go on when an offset is not in the log.
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.KeepControlRecords(),
 		kgo.FetchMaxBytes(maxFetch),
 		kgo.FetchMaxWait(500 * time.Millisecond),
 		kgo.MaxBufferedRecords(256 << 10), // all partitions' batches full of dead letters
@@ -348,6 +352,7 @@ func (w *Worker) drain(ctx context.Context) {
 		w.log.Warn("the group was not left in order, its partitions are given away after the session timeout", "group", w.opts.Group, "err", err)
 	}
 	w.kafka.Close()
+	w.large.close()
 	w.ended.Wait()
 	queued := 0
 	for _, p := range partitions {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -321,8 +322,6 @@ func TestASerializationFailureIsTriedAgainAtOnce(t *testing.T) {
 	var n atomic.Int32
 	f.hook = func(_ context.Context, b *sink.Batch) error {
 		if b != nil && n.Add(1) <= 3 {
-			// What this attempt found is not true of the next one.
-			b.Entries[0].Refusal = &sink.Refusal{Class: sink.RefusedEventConflict}
 			return &sink.Error{Err: errors.New("deadlock detected"), Class: sink.ClassRetry}
 		}
 		return nil
@@ -737,7 +736,7 @@ func TestOnlyWhatFollowsIsTaken(t *testing.T) {
 		{"but while the database is away", func(p *partition) { p.pause(pausedOutage, "") }, []int64{10, 11, 15}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			p := newPartition(w, 0, new(breaker))
+			p := newPartition(w, 0)
 			defer p.cancel()
 			p.started, p.next, p.expect = true, 10, 10
 			test.before(p)
@@ -751,5 +750,266 @@ func TestOnlyWhatFollowsIsTaken(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+// The markers of transactions are offsets that hold no record.
+func TestTransactionMarkersAreMovedPast(t *testing.T) {
+	k := startKafka(t, 1)
+	f := newFold()
+	cl := k.dial(kgo.TransactionalID("tx"))
+	for i, end := range []kgo.TransactionEndTry{kgo.TryCommit, kgo.TryAbort, kgo.TryCommit, kgo.TryAbort} {
+		if err := cl.BeginTransaction(); err != nil {
+			t.Fatal(err)
+		}
+		r := good(0, fmt.Sprint("t", i), "paid")
+		r.Topic = "orders"
+		if err := cl.ProduceSync(t.Context(), r).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+		if err := cl.EndTransaction(t.Context(), end); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w := k.start(f)
+	until(t, "it is at the end", func() bool { return f.at(0) == 8 })
+	k.agrees(w.Worker, f)
+	if rows, _ := f.state(); len(rows) != 2 {
+		t.Errorf("%d orders, want the 2 that were committed", len(rows))
+	}
+	until(t, "nothing is lag", func() bool { return w.metric(`ordersctl_consumer_lag_records{partition="0"}`) == "0" })
+	w.end()
+	k.purge(0, 8)
+	w = k.start(f)
+	k.send(good(0, "later", "paid"))
+	until(t, "it starts although retention took all", func() bool { return f.at(0) == 9 })
+}
+
+// Kafka loses the end of its log (power, an unclean election) and gives its
+// offsets to new records, beyond where the database stands.
+func TestALogThatWasWrittenAnewStops(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		booked booking // of the last record that the database has
+		says   string
+	}{
+		{"another event", booking{Outcome: sink.Duplicate, Event: "e-old"}, "event e4, not e-old"},
+		{"another order", booking{Outcome: sink.Inserted, Event: "e4", Hash: [32]byte{1}}, "event e4 with other content, not e4"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			k := startKafka(t, 1)
+			k.send(many(10, func(i int) *kgo.Record {
+				return named(good(0, fmt.Sprint("acknowledged", i), "paid"), fmt.Sprint("e", i))
+			})...)
+			f, id := newFold(), k.topicID("orders")
+			f.topicID, f.next[0] = id, 5
+			f.places[sink.Place{TopicID: id, Offset: 4}] = test.booked
+			w := k.start(f)
+			err := w.wait()
+			if err == nil || !strings.Contains(err.Error(), "orders/0@4 is another record than the one that the database has taken from there: "+test.says) {
+				t.Errorf("ended with %v", err)
+			}
+			if rows, _ := f.state(); len(rows) > 0 {
+				t.Errorf("%d orders were applied", len(rows))
+			}
+		})
+	}
+}
+
+// Each new process would let a few more through.
+func TestAnOpenBreakerIsMetAgainAfterARestart(t *testing.T) {
+	k := startKafka(t, 1)
+	f := newFold()
+	for range 8 { // batches of their own: a row is cut off whole in its batch
+		k.send(many(20, func(int) *kgo.Record { return bad(0) })...)
+	}
+	k.send(good(0, "a", "paid"))
+	small := func(o *Options) { o.BatchRecords = 20 }
+	var stood int64
+	for n := range 3 {
+		w := k.start(f, small)
+		until(t, "the breaker opens", func() bool { return w.paused(0) == pausedBreaker })
+		w.end()
+		if n > 0 && f.at(0) != stood {
+			t.Errorf("process %d went on from %d to %d", n+1, stood, f.at(0))
+		}
+		stood = f.at(0)
+	}
+	if letters := len(k.read("orders.dlq")); letters != 40 {
+		t.Errorf("%d letters, want those of the two batches before the row was 50 long", letters)
+	}
+	w := k.start(f, small, func(o *Options) { o.DLQBreaker = BreakerOff })
+	until(t, "all is booked", func() bool { return f.at(0) == 161 })
+	w.end()
+	w = k.start(f, small)
+	k.send(good(0, "b", "paid"))
+	until(t, "what is good does not open it", func() bool { return f.at(0) == 162 })
+	k.agrees(w.Worker, f)
+}
+
+// Whoever writes to the topic can say anything of an origin.
+func TestAnOriginThatIsNotBeforeItsRecordIsIgnored(t *testing.T) {
+	k := startKafka(t, 2)
+	id := k.topicID("orders")
+	from := func(r *kgo.Record, origin string) *kgo.Record {
+		r.Headers = append(r.Headers, kgo.RecordHeader{Key: "ordersctl.origin", Value: []byte(origin)})
+		return r
+	}
+	k.send(good(1, "x", "paid"), good(1, "x", "paid"))
+	k.send(
+		from(good(0, "ahead", "old"), id+"/0@1000000000000000"), good(0, "ahead", "new"),
+		from(good(0, "itself", "old"), id+"/0@2"), good(0, "itself", "new"),
+		from(good(0, "end", "old"), id+"/1@2"), good(0, "end", "new"),
+		from(good(0, "nowhere", "old"), id+"/7@0"), good(0, "nowhere", "new"),
+		from(good(0, "right", "new"), id+"/1@1"),
+		from(good(0, "elsewhere", "new"), "AAAAAAAAAAAAAAAAAAAAAQ/0@999"),
+	)
+	f := newFold()
+	w := k.start(f)
+	until(t, "all are booked", func() bool { return f.at(0) == 10 && f.at(1) == 2 })
+	rows, _ := f.state()
+	want := map[string]sink.Place{
+		"x": {TopicID: id, Partition: 1, Offset: 1}, "ahead": {TopicID: id, Offset: 1}, "itself": {TopicID: id, Offset: 3}, "end": {TopicID: id, Offset: 5},
+		"nowhere": {TopicID: id, Offset: 7}, "right": {TopicID: id, Partition: 1, Offset: 1}, "elsewhere": {TopicID: "AAAAAAAAAAAAAAAAAAAAAQ", Offset: 999},
+	}
+	got := map[string]sink.Place{}
+	for id, r := range rows {
+		got[id] = r.From
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("the rows' places (-want +got):\n%s", diff)
+	}
+	if !strings.Contains(w.log.String(), "records=4 offset=0 origin="+id+"/0@1000000000000000") {
+		t.Error("nothing was said of it")
+	}
+}
+
+// Never what is still in the log: read again it would be taken for new.
+func TestOldEventsAreForgottenBelowTheLog(t *testing.T) {
+	k := startKafka(t, 2)
+	k.send(good(0, "a", "paid"), good(0, "a", "paid"), good(1, "b", "paid"))
+	k.purge(0, 1)
+	f := newFold()
+	k.start(f, func(o *Options) { o.Retention = 24 * time.Hour })
+	retained := func() ([]sink.Place, time.Time) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		return f.floors, f.before
+	}
+	until(t, "old events are removed", func() bool { floors, _ := retained(); return len(floors) > 0 })
+	floors, before := retained()
+	id := k.topicID("orders")
+	if diff := cmp.Diff([]sink.Place{{TopicID: id, Partition: 0, Offset: 1}, {TopicID: id, Partition: 1, Offset: 0}}, floors); diff != "" {
+		t.Errorf("floors (-want +got):\n%s", diff)
+	}
+	if age := time.Since(before); age < 24*time.Hour || age > 25*time.Hour {
+		t.Errorf("removed what is older than %s", age)
+	}
+}
+
+// Set forward by hand, the database makes records vanish: not without a word.
+func TestRecordsThatArePassedOverAreSaid(t *testing.T) {
+	k := startKafka(t, 1)
+	f := newFold()
+	k.send(many(20, func(int) *kgo.Record { return good(0, "a", "paid") })...)
+	set := false
+	f.hook = func(_ context.Context, b *sink.Batch) error {
+		if b != nil && !set {
+			set = true
+			f.mu.Lock()
+			f.next[0] = 7
+			f.mu.Unlock()
+		}
+		return nil
+	}
+	w := k.start(f, func(o *Options) { o.BatchRecords = 5 })
+	until(t, "it is at the end", func() bool { return f.at(0) == 20 })
+	if log := w.log.String(); !strings.Contains(log, "partition=0 offset=0 next=7 passed_over=5") || strings.Count(log, "passed_over") != 1 {
+		t.Error("it was not said, or more than once")
+	}
+}
+
+func TestADatabaseThatDoesNotAnswerShows(t *testing.T) {
+	k := startKafka(t, 1)
+	f := newFold()
+	free := make(chan struct{})
+	f.hook = func(_ context.Context, b *sink.Batch) error {
+		if b != nil {
+			<-free
+		}
+		return nil
+	}
+	k.send(good(0, "a", "paid"))
+	w := k.start(f)
+	until(t, "it shows", func() bool { return w.paused(0) == pausedOutage })
+	close(free)
+	until(t, "it goes on", func() bool { return f.at(0) == 1 && w.paused(0) == "" })
+}
+
+// SQLite waits for a lock by itself before it says that it is busy.
+func TestALockThatIsHeldShows(t *testing.T) {
+	k := startKafka(t, 1)
+	f := newFold()
+	var locked atomic.Bool
+	locked.Store(true)
+	f.hook = func(_ context.Context, b *sink.Batch) error {
+		if b == nil || !locked.Load() {
+			return nil
+		}
+		<-time.After(quickFor) // as long as the busy handler takes
+		return &sink.Error{Err: errors.New("database is locked"), Class: sink.ClassRetry}
+	}
+	k.send(good(0, "a", "paid"))
+	w := k.start(f)
+	until(t, "it shows", func() bool { return strings.Contains(w.log.String(), "waiting for the database") })
+	locked.Store(false)
+	until(t, "it goes on", func() bool { return f.at(0) == 1 && w.paused(0) == "" })
+	if got := w.metric(`ordersctl_db_errors_total{class="retry"}`); got != "1" && got != "2" {
+		t.Errorf("tried %s times", got)
+	}
+}
+
+func TestABatchThatTakesTooLongIsMadeSmaller(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		err  error
+	}{
+		{"our deadline", fmt.Errorf("write: %w", context.DeadlineExceeded)},
+		{"the server's", &pgconn.PgError{Code: "57014", Message: "canceling statement due to statement timeout"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			k := startKafka(t, 1)
+			f := newFold()
+			var tries atomic.Int32
+			f.hook = func(_ context.Context, b *sink.Batch) error {
+				if b != nil && len(b.Entries) > 30 {
+					tries.Add(1)
+					return &sink.Error{Err: test.err, Class: sink.ClassOutage}
+				}
+				return nil
+			}
+			k.send(many(150, func(i int) *kgo.Record { return good(0, fmt.Sprint("o", i%7), "paid") })...)
+			w := k.start(f, func(o *Options) { o.BatchRecords, o.BatchWait = 100, 100*time.Millisecond })
+			until(t, "all is applied", func() bool { return f.at(0) == 150 })
+			k.agrees(w.Worker, f)
+			if n := tries.Load(); n > 6 {
+				t.Errorf("%d batches were too large", n)
+			}
+		})
+	}
+}
+
+func TestABookedPlaceThatHoldsAnotherRecordStops(t *testing.T) {
+	k := startKafka(t, 1)
+	f := newFold()
+	f.hook = func(_ context.Context, b *sink.Batch) error {
+		if b == nil {
+			return nil
+		}
+		return &sink.Error{Err: fmt.Errorf("%w: orders/0@0", sink.ErrLogChanged), Class: sink.ClassDeploy, Next: "see docs/database.md"}
+	}
+	k.send(good(0, "a", "paid"))
+	if err := k.start(f).wait(); !errors.Is(err, sink.ErrLogChanged) {
+		t.Errorf("ended with %v", err)
 	}
 }

@@ -3,6 +3,7 @@ package process
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -41,6 +42,10 @@ type PartitionStatus struct {
 
 // lookEvery is how often the log's ends are asked for, and rates are made.
 const lookEvery = 5 * time.Second
+
+// slowAfter is how long a batch may be under way before its partition is shown
+// as standing still: the database is locked, or hangs.
+const slowAfter = 3 * time.Second
 
 // rates are of the last two looks.
 type rates struct {
@@ -83,6 +88,11 @@ func (p *partition) status(now time.Time) PartitionStatus {
 			s.State, s.Reason, s.Detail, s.Since = "paused", reason, info.detail, &info.since
 		}
 	}
+	if slow := now.Sub(p.asked); s.State == "running" && !p.asked.IsZero() && slow > slowAfter {
+		since := p.asked
+		s.State, s.Reason, s.Since = "paused", pausedOutage, &since
+		s.Detail = fmt.Sprintf("no answer for %s", slow.Truncate(time.Second))
+	}
 	if s.Lag > 0 {
 		switch oldest := p.applied; {
 		case len(p.queue) > 0:
@@ -107,6 +117,7 @@ func (w *Worker) lookLoop(ctx context.Context) {
 	defer tick.Stop()
 	var retained time.Time
 	for {
+		w.lookAtDLQ(ctx)
 		floors := w.look(ctx)
 		if w.opts.Retention > 0 && len(floors) > 0 && time.Since(retained) > retainEvery {
 			retained = time.Now()

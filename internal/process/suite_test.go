@@ -112,7 +112,7 @@ func (k *kafka) read(name string) []*kgo.Record {
 	if len(want) == 0 {
 		return nil
 	}
-	cl := k.dial(kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{name: from}))
+	cl := k.dial(kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{name: from}), kgo.KeepControlRecords(), kgo.FetchIsolationLevel(kgo.ReadCommitted()))
 	defer cl.Close()
 	ctx, cancel := context.WithTimeout(k.t.Context(), 20*time.Second)
 	defer cancel()
@@ -135,6 +135,9 @@ func (k *kafka) straight(w *Worker) (map[string]row, map[sink.Place]booking) {
 	f := newFold()
 	t := &transaction{f, f.events, f.places, f.rows}
 	for _, r := range k.read("orders") {
+		if r.Attrs.IsControl() {
+			continue
+		}
 		var e sink.Entry
 		decode(&e, r, w.decoder, w.info.ID, nil)
 		t.apply(&sink.Batch{TopicID: w.info.ID, Partition: r.Partition}, &e)

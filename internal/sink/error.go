@@ -161,11 +161,12 @@ func explain(err error, doing string, t target) error {
 	}
 	var (
 		moved    *Moved
+		unburied *Unburied
 		done     *Error
 		postgres *pgconn.PgError
 		network  net.Error
 	)
-	if errors.As(err, &moved) || errors.As(err, &done) || errors.Is(err, ErrTopicChanged) {
+	if errors.As(err, &moved) || errors.As(err, &unburied) || errors.As(err, &done) || errors.Is(err, ErrTopicChanged) {
 		return err
 	}
 	e := &Error{Doing: doing, Err: err, Class: ClassOf(err)}

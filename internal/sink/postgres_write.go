@@ -71,8 +71,9 @@ const pgMove = `UPDATE consumer_offsets SET next_offset = $4, updated_at = clock
 WHERE topic_id = $1 AND partition = $2 AND group_id = $3 AND next_offset = $5`
 
 // A process that is stopped in the middle of a transaction must not keep its
-// partition from the others forever. Dead letters are waited for in it.
-const pgIdle = `SET LOCAL idle_in_transaction_session_timeout = '5min'`
+// partition from the others for long. Nothing but the database is waited for in
+// it.
+const pgIdle = `SET LOCAL idle_in_transaction_session_timeout = '1min'`
 
 const pgBegin = `BEGIN ISOLATION LEVEL READ COMMITTED`
 

@@ -3,7 +3,8 @@
 // as the rows. Start at [Open] and [Store].
 //
 // It knows nothing of Kafka but places, and it dead-letters nothing by itself:
-// what can't be applied is handed to [Batch].Bury before the transaction ends.
+// Write books what can't be applied only once its dead letter is written, and
+// answers [Unburied] until then.
 package sink
 
 import (
@@ -55,6 +56,7 @@ type Entry struct {
 	Origin   *Place            // of a replayed letter: its first place through all replays
 	Received time.Time         // the header received-at; zero without
 	Refusal  *Refusal          // why it can't be applied; Write sets those of RefusedEventConflict and RefusedDatabase
+	Buried   bool              // its dead letter is acknowledged: Write judges it no more
 }
 
 // Batch is a part of one partition in the order of its offsets: all of the log
@@ -68,11 +70,6 @@ type Batch struct {
 	First     int64
 	Next      int64
 	Entries   []Entry
-	// Bury writes dead letters and waits until they are acknowledged. Write calls
-	// it at most once an attempt, just before COMMIT, with the indexes of the
-	// entries that have a Refusal and whose place is not booked already; its error
-	// rolls all back.
-	Bury func(ctx context.Context, refused []int) error
 }
 
 // check refuses what would be booked wrongly.
@@ -119,6 +116,19 @@ type Written struct {
 type Moved struct{ Next int64 }
 
 func (m *Moved) Error() string { return fmt.Sprintf("the database's next offset is %d", m.Next) }
+
+// Unburied is the error where entries can't be applied and have no dead letter
+// yet. Nothing was changed, and no transaction is open: whoever writes letters
+// may take long. Once all of them are acknowledged the caller sets Buried and
+// writes again; the Refusals that were found are in the entries and stay there.
+type Unburied struct {
+	Refused []int
+	Bisects int // as in Written
+}
+
+func (u *Unburied) Error() string {
+	return fmt.Sprintf("%d records can't be applied and have no dead letter yet", len(u.Refused))
+}
 
 // ErrTopicChanged is the error where the group's offsets are of another topic
 // of that name: it was deleted and made again.
@@ -190,7 +200,9 @@ type Store interface {
 	// under another id.
 	Claim(ctx context.Context, c Claim) (map[int32]int64, error)
 	// Write applies a batch in one transaction. *Moved where the database stands
-	// before it; entries below the database's offset are Passed.
+	// before it; entries below the database's offset are Passed. *Unburied where
+	// dead letters are to be written first; after any other error the entries are
+	// as they were given.
 	Write(ctx context.Context, b *Batch) (Written, error)
 	// Skip books the offsets from..to (inclusive) of c's one partition as one gap
 	// and moves on to to+1; it is refused unless the database stands at from.

@@ -157,7 +157,6 @@ func batchOf(t *testing.T, s Store, first int64, entries ...Entry) *Batch {
 	if n := len(entries); n > 0 {
 		b.Next = entries[n-1].Offset + 1
 	}
-	b.Bury = func(context.Context, []int) error { return nil }
 	if _, err := s.Claim(t.Context(), Claim{b.Group, b.Topic, b.TopicID, map[int32]int64{0: first}}); err != nil {
 		t.Fatal(err)
 	}
@@ -166,11 +165,34 @@ func batchOf(t *testing.T, s Store, first int64, entries ...Entry) *Batch {
 
 func mustWrite(t *testing.T, s Store, b *Batch) Written {
 	t.Helper()
-	w, err := s.Write(t.Context(), b)
+	w, _, err := buryAndWrite(t.Context(), s, b)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return w
+}
+
+// buryAndWrite writes as often as there are dead letters to be written first,
+// and says which those were.
+func buryAndWrite(ctx context.Context, s Store, b *Batch) (w Written, buried []int, err error) {
+	bisects := 0
+	for {
+		w, err = s.Write(ctx, b)
+		var unburied *Unburied
+		if !errors.As(err, &unburied) {
+			slices.Sort(buried)
+			w.Bisects += bisects
+			return w, buried, err
+		}
+		bisects += unburied.Bisects
+		for _, i := range unburied.Refused {
+			if b.Entries[i].Buried || b.Entries[i].Refusal == nil {
+				return w, buried, fmt.Errorf("entry %d of %v is to be buried: %+v", i, unburied.Refused, b.Entries[i])
+			}
+			b.Entries[i].Buried = true
+			buried = append(buried, i)
+		}
+	}
 }
 
 // testRandom writes any batches, and holds outcomes, dead letters and all four
@@ -348,13 +370,8 @@ func (g *game) write(p partition, group string, first int64) {
 			b.Next = e.Offset + 1
 		}
 	}
-	var buried []int
-	b.Bury = func(_ context.Context, refused []int) error {
-		buried = refused
-		return nil
-	}
 	want, wantBuried := g.oracle.apply(b)
-	w, err := g.s.Write(g.t.Context(), b)
+	w, buried, err := buryAndWrite(g.t.Context(), g.s, b)
 	if err != nil {
 		g.t.Fatalf("write %s/%d@%d: %v", p.topicID, p.number, first, err)
 	}
@@ -439,27 +456,40 @@ func testMoved(t *testing.T, k kit) {
 
 func testBury(t *testing.T, k kit) {
 	s := open(t, k.fresh(t))
-	b := batchOf(t, s, 0, entry(0, "a", "e0", 1), refused(1), entry(2, "b", "e0", 2))
-	gone := errors.New("kafka is gone")
-	b.Bury = func(_ context.Context, refused []int) error {
-		if !slices.Equal(refused, []int{1, 2}) {
-			t.Errorf("refused %v", refused)
+	k.limit(t, s)
+	b := batchOf(t, s, 0, entry(0, "a", "e0", 1), refused(1), entry(2, "b", "e0", 2), entry(3, "c", "e3", 13))
+	for _, still := range [][]int{{1, 2, 3}, {2, 3}} {
+		var unburied *Unburied
+		if _, err := s.Write(t.Context(), b); !errors.As(err, &unburied) || !slices.Equal(unburied.Refused, still) {
+			t.Fatalf("wrote without dead letters: %v, want %v unburied", err, still)
 		}
 		if r := b.Entries[2].Refusal; r == nil || r.Class != RefusedEventConflict {
 			t.Errorf("entry 2 is refused for %+v", r)
 		}
-		return gone
+		if r := b.Entries[3].Refusal; r == nil || r.Class != RefusedDatabase {
+			t.Errorf("entry 3 is refused for %+v", r)
+		}
+		if n, err := s.Totals(t.Context()); err != nil || n != (Totals{}) {
+			t.Errorf("the tables hold %+v, %v", n, err)
+		}
+		// No transaction is open while letters are written.
+		other := batchOf(t, s, 0)
+		other.Partition, other.Next = 1, 0
+		if _, err := s.Claim(t.Context(), Claim{b.Group, b.Topic, b.TopicID, map[int32]int64{0: 0, 1: 0}}); err != nil {
+			t.Fatal(err)
+		}
+		mustWrite(t, s, other)
+		b.Entries[still[0]].Buried = true
 	}
-	if _, err := s.Write(t.Context(), b); !errors.Is(err, gone) {
-		t.Fatalf("wrote without dead letters: %v", err)
+	for i := range b.Entries[2:] {
+		b.Entries[2+i].Buried = true
 	}
-	if n, err := s.Totals(t.Context()); err != nil || n != (Totals{}) {
-		t.Errorf("the tables hold %+v, %v", n, err)
+	w, err := s.Write(t.Context(), b)
+	if err != nil || w.Bisects > 0 {
+		t.Errorf("written %+v, %v, want no bisect of what was found before", w, err)
 	}
-	b.Bury = func(context.Context, []int) error { return nil }
-	mustWrite(t, s, b)
 	n, err := s.Totals(t.Context())
-	if want := (Totals{Orders: 1, Events: 1, DeadLettered: 2}); err != nil || n != want {
+	if want := (Totals{Orders: 1, Events: 1, DeadLettered: 3}); err != nil || n != want {
 		t.Errorf("the tables hold %+v, %v, want %+v", n, err, want)
 	}
 }

@@ -36,8 +36,19 @@ type opener func(ctx context.Context, b *Batch) (tx transaction, next int64, err
 
 // exact applies a batch whatever is in it.
 func exact(ctx context.Context, b *Batch, begin opener) (Written, error) {
+	given := make([]*Refusal, len(b.Entries))
+	for i := range b.Entries {
+		given[i] = b.Entries[i].Refusal
+	}
 	for attempt := 1; ; attempt++ {
 		w, err := attemptExact(ctx, b, begin, attempt == races)
+		var unburied *Unburied
+		if err == nil || errors.As(err, &unburied) {
+			return w, err
+		}
+		for i, r := range given { // what was found was rolled back
+			b.Entries[i].Refusal = r
+		}
 		if !errors.Is(err, errRaced) || attempt == races {
 			return w, err
 		}
@@ -58,11 +69,6 @@ func attemptExact(ctx context.Context, b *Batch, begin opener, last bool) (Writt
 		passAll(e.outcomes)
 		return Written{Outcomes: e.outcomes, Next: next}, nil
 	}
-	for i := range b.Entries {
-		if r := b.Entries[i].Refusal; r != nil && r.Class == RefusedDatabase {
-			b.Entries[i].Refusal = nil // of an attempt before, which was rolled back
-		}
-	}
 	first := 0
 	for first < len(b.Entries) && b.Entries[first].Offset < next {
 		e.outcomes[first] = Passed
@@ -71,8 +77,8 @@ func attemptExact(ctx context.Context, b *Batch, begin opener, last bool) (Writt
 	if err := e.part(ctx, first, len(b.Entries)); err != nil {
 		return Written{}, err
 	}
-	if err := e.bury(ctx); err != nil {
-		return Written{}, err
+	if refused := e.unburied(); len(refused) > 0 {
+		return Written{}, &Unburied{Refused: refused, Bisects: e.bisects}
 	}
 	if err := tx.commit(ctx, b); err != nil {
 		return Written{}, err
@@ -109,9 +115,10 @@ func (a *attempt) part(ctx context.Context, from, to int) error {
 		return nil
 	}
 	for i := from; i < to; i++ {
-		// Judged again: what they stood against may itself have been refused.
-		if r := a.batch.Entries[i].Refusal; r != nil && r.Class == RefusedEventConflict {
-			a.batch.Entries[i].Refusal = nil
+		// Judged again: what they stood against may itself have been refused. But
+		// nothing is both a dead letter and applied.
+		if e := &a.batch.Entries[i]; e.Refusal != nil && e.Refusal.Class == RefusedEventConflict && !e.Buried {
+			e.Refusal = nil
 		}
 	}
 	k, err := a.tx.read(ctx, a.batch, from, to)
@@ -174,24 +181,16 @@ func (a *attempt) raced(ctx context.Context, i int, p *plan) (bool, error) {
 	return known || len(p.rows) == 1 && exists != p.rows[0].exists, err
 }
 
-// bury has the dead letters written before the offset moves past them.
-func (a *attempt) bury(ctx context.Context) error {
+// unburied are the entries whose dead letters are to be written before the
+// offset moves past them.
+func (a *attempt) unburied() []int {
 	var refused []int
 	for i, o := range a.outcomes {
-		if o == DeadLettered {
+		if o == DeadLettered && !a.batch.Entries[i].Buried {
 			refused = append(refused, i)
 		}
 	}
-	if len(refused) == 0 {
-		return nil
-	}
-	if a.batch.Bury == nil {
-		return errors.New("bury dead letters: the batch has no way to")
-	}
-	if err := a.batch.Bury(ctx, refused); err != nil {
-		return fmt.Errorf("bury dead letters: %w", err)
-	}
-	return nil
+	return refused
 }
 
 // brokenError is a constraint that refuses what is not a record's: no record is
