@@ -144,7 +144,7 @@ func TestRights(t *testing.T) {
 	if err := s.Seek(t.Context(), c, map[int32]int64{0: 2}); err != nil {
 		t.Error(err)
 	}
-	mustWrite(t, s, batchOf(t, s, 2, entry(2, "b", "e2", 1))) // it passes now
+	mustWrite(t, s, batchOf(t, s, 2, entry(2, "b", "e-refused-2", 1))) // it passes now
 	if n, err := s.Retain(t.Context(), []Place{{testID(1), 0, 9}}, time.Now().Add(time.Hour)); err != nil || n != 4 {
 		t.Errorf("deleted %d, %v", n, err)
 	}
