@@ -138,9 +138,9 @@ func judge(limit time.Duration, open bool, c *collector, points []Second, before
 		if _, enough := lag.At(99); !enough {
 			few = fmt.Sprintf(" of %d %s", lag.Count(), plural(int(min(lag.Count(), 2)), "order"))
 		}
-		j.invalid(at, "generator lag p99 %s%s > %s from %s on: %s", short(j.LagP99), few, short(limit), stamp(at), j.cause())
+		j.invalid(at, "generator lag p99 %s%s > %s from %s on: %s", short(j.LagP99), few, short(limit), stamp(at), j.cause(took))
 	case late:
-		j.invalid(at, "generator lag p50 > %s for %d s and longer from %s on: %s", short(limit), lateSeconds, stamp(at), j.cause())
+		j.invalid(at, "generator lag p50 > %s for %d s and longer from %s on: %s", short(limit), lateSeconds, stamp(at), j.cause(took))
 	case starved:
 		j.invalid(0, "generator waited %s for a CPU in %s from 0:00 on, over %d times as long as it ran: answers were read late", short(j.WaitedForCPU), short(took), starvedTimes)
 	case limit <= DefaultLagLimit && j.lateInAll(c, points, before, after):
@@ -201,12 +201,14 @@ func (j *Judgement) invalid(at time.Duration, format string, args ...any) {
 }
 
 // cause is the likeliest reason for a generator that was late.
-func (j *Judgement) cause() string {
+func (j *Judgement) cause(took time.Duration) string {
 	switch {
 	case j.CPU > busyCPU:
 		return fmt.Sprintf("CPU %.0f %%", 100*j.CPU)
 	case j.MachineCPU > busyCPU:
 		return fmt.Sprintf("CPU %.0f %%, of it %.0f %% others'", 100*j.MachineCPU, 100*max(j.MachineCPU-max(j.CPU, 0), 0))
+	case float64(j.WaitedForCPU) > starvedShare*float64(took): // that makes long pauses too
+		return fmt.Sprintf("its threads waited %s for a CPU", short(j.WaitedForCPU))
 	case j.GCPauseMax > j.LagLimit:
 		return fmt.Sprintf("garbage collection paused it for up to %s", short(j.GCPauseMax))
 	case j.WaitedForCPU > 0:
