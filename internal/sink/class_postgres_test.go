@@ -252,7 +252,9 @@ func TestRetryAfterRace(t *testing.T) {
 	k := postgresKit()
 	s := open(t, k.fresh(t))
 	theLongWay(s)
-	b := batchOf(t, s, 0, entry(0, "a", "e0", 1), refused(1))
+	buried := refused(1)
+	buried.Buried = true
+	b := batchOf(t, s, 0, entry(0, "a", "e0", 1), buried)
 	mustClaim(t, s, b, 0, 1)
 	// Between what the long way reads and what it writes another partition takes
 	// the same event: it is then a duplicate, and not an error.
