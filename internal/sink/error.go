@@ -177,14 +177,25 @@ func explain(err error, doing string, t target) error {
 	case strings.Contains(err.Error(), "no such table"), strings.Contains(err.Error(), "no such column"):
 		e.Next = migrateHint
 	case errors.Is(err, fs.ErrNotExist):
+		e.Err = &worded{"there is no such file", err}
 		e.Class, e.Next, e.code = ClassDeploy, `"ordersctl dev" makes it, or name another with --db`, exitUnreachable
 	case errors.As(err, &network), errors.Is(err, context.DeadlineExceeded), errors.Is(err, sql.ErrConnDone):
+		e.Err = &worded{strings.Join(strings.Fields(err.Error()), " "), err} // pgx writes one line an address
 		e.Next, e.code = fmt.Sprintf("is it running, and is %s right?", t.shown), exitUnreachable
 	}
 	return e
 }
 
 const migrateHint = `"ordersctl db migrate" makes and changes the tables`
+
+// worded is an error in words of our own.
+type worded struct {
+	text string
+	err  error
+}
+
+func (e *worded) Error() string { return e.text }
+func (e *worded) Unwrap() error { return e.err }
 
 // stateError is a PgError without the words that are only for its log.
 type stateError struct{ *pgconn.PgError }

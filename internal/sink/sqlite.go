@@ -146,7 +146,7 @@ func (t target) isStill(opened os.FileInfo) error {
 
 func missingFile(err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("there is no such file: %w", fs.ErrNotExist)
+		return fs.ErrNotExist
 	}
 	return err
 }
