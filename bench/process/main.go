@@ -118,7 +118,7 @@ func orders(name string, round, partition, n int) []order.Order {
 func (b *bench) sinkAlone(ctx context.Context, round int) (float64, error) {
 	id := fmt.Sprintf("bench-sink-%010d-%d", os.Getpid(), round)
 	claim := sink.Claim{Group: id, Topic: id, TopicID: id, Start: map[int32]int64{}}
-	work := make([][]*sink.Batch, b.partitions)
+	work, received := make([][]*sink.Batch, b.partitions), time.Now()
 	for p := range work {
 		claim.Start[int32(p)] = 0
 		list := orders("sink", round, p, b.batches*batch)
@@ -128,6 +128,7 @@ func (b *bench) sinkAlone(ctx context.Context, round int) (float64, error) {
 				o := list[from+i]
 				w.Entries = append(w.Entries, sink.Entry{
 					Offset: int64(from + i), Order: o, EventID: client.NewID(), Hash: sha256.Sum256(order.Append(nil, &o)),
+					Received: received, // as process has it from the record's header: the rows are to be the same
 				})
 			}
 			work[p] = append(work[p], w)
