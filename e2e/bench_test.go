@@ -67,7 +67,7 @@ func readBench(t *testing.T, file string) benchResult {
 }
 
 func TestBenchFindsNothingWhereNothingIsWrong(t *testing.T) {
-	k := kafka.Start(t, kafka.Options{})
+	k := borrow(t)
 	run(t, k.Bootstrap(), "topic", "create", "orders")
 	s := serve(t, k.Bootstrap())
 	// Somebody else writes meanwhile: counted, not judged.
@@ -153,7 +153,7 @@ func TestBenchJudgesARunThroughAKilledBroker(t *testing.T) {
 // A topic that a retention of moments empties can't be judged, and is not
 // called a loss.
 func TestBenchDoesNotCallRetentionALoss(t *testing.T) {
-	k := kafka.Start(t, kafka.Options{})
+	k := borrow(t)
 	run(t, k.Bootstrap(), "topic", "create", "orders", "-p", "1")
 	var out, talk log
 	cmd := command(context.WithoutCancel(t.Context()), t, k.Bootstrap(), "bench", "--to", "kafka", "-c", "4", "-d", "0")

@@ -584,7 +584,7 @@ func (c *consumer) resident() int64 {
 // told, not judged: a busy machine says little of it.
 func TestPoisonInEveryBatchIsDeadLetteredAlone(t *testing.T) {
 	p := startPipeline(t, 1<<30)
-	n := either(40_000, 300_000)
+	n := either(15_000, 300_000)
 	rate := func(poison bool) float64 {
 		var batch []*kgo.Record
 		for i := range n {

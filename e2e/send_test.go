@@ -74,7 +74,7 @@ func inOrder(t *testing.T, records []*kgo.Record, n int) {
 }
 
 func TestTwentyThousandOrdersWithTenBadLines(t *testing.T) {
-	k := kafka.Start(t, kafka.Options{})
+	k := borrow(t)
 	run(t, k.Bootstrap(), "topic", "create", "orders")
 	const n, bad = 20_000, 10
 	rejects := filepath.Join(t.TempDir(), "bad.ndjson")
@@ -90,7 +90,7 @@ func TestTwentyThousandOrdersWithTenBadLines(t *testing.T) {
 }
 
 func TestSendAndTailRoundTrip(t *testing.T) {
-	k := kafka.Start(t, kafka.Options{})
+	k := borrow(t)
 	run(t, k.Bootstrap(), "topic", "create", "orders")
 	run(t, k.Bootstrap(), "topic", "create", "copy")
 	run(t, k.Bootstrap(), "send", "--count", "500", "--seed", "7", "--keys", "20")
@@ -111,7 +111,7 @@ func TestSendAndTailRoundTrip(t *testing.T) {
 }
 
 func TestAnInterruptedSendGoesOnWhereItSays(t *testing.T) {
-	k := kafka.Start(t, kafka.Options{})
+	k := borrow(t)
 	run(t, k.Bootstrap(), "topic", "create", "orders")
 	const n = 20_000
 	file := writeOrders(t, n, 0)
@@ -210,7 +210,7 @@ func TestABrokerKilledUnderSend(t *testing.T) {
 }
 
 func TestSendOverHTTPPostsSeveralAndKeepsTheirOrder(t *testing.T) {
-	k := kafka.Start(t, kafka.Options{})
+	k := borrow(t)
 	const n = 20_000
 	for name, c := range map[string]struct {
 		serve, send []string
@@ -246,7 +246,7 @@ func TestSendOverHTTPPostsSeveralAndKeepsTheirOrder(t *testing.T) {
 }
 
 func TestServeKilledUnderSend(t *testing.T) {
-	k := kafka.Start(t, kafka.Options{})
+	k := borrow(t)
 	run(t, k.Bootstrap(), "topic", "create", "orders")
 	s := serve(t, k.Bootstrap())
 	const n = 20_000

@@ -65,7 +65,7 @@ func curl(t *testing.T, url, body string, args ...string) (code, answer string) 
 const asJSON = "-HContent-Type: application/json"
 
 func TestTheContractOnTheWireAndTheTopicByKafkasOwnConsumer(t *testing.T) {
-	k := kafka.Start(t, kafka.Options{Brokers: 1})
+	k := borrow(t)
 	_, stderr, code := try(t, k.Bootstrap(), "", "serve", "--listen", freeAddr(t), "--admin-listen", freeAddr(t))
 	if code != 1 || !strings.Contains(stderr, "ordersctl topic create orders") {
 		t.Fatalf("serve without a topic: exit code %d\n%s", code, stderr)
@@ -206,7 +206,7 @@ func judge(t *testing.T, attempts []attempt, records []*kgo.Record) (acked, notW
 }
 
 func TestSIGTERMInTheMiddleOf64Clients(t *testing.T) {
-	k := kafka.Start(t, kafka.Options{Brokers: 1})
+	k := borrow(t)
 	run(t, k.Bootstrap(), "topic", "create", "orders")
 	s := serve(t, k.Bootstrap())
 	stop := make(chan struct{})
@@ -355,7 +355,7 @@ func TestSASLAndTLSEachOnce(t *testing.T) {
 }
 
 func TestKeysLandWhereJavaAndLibrdkafkaPutThem(t *testing.T) {
-	k := kafka.Start(t, kafka.Options{Brokers: 1})
+	k := borrow(t)
 	var keys []string
 	var orders, pairs strings.Builder
 	for i := range 2000 {

@@ -111,7 +111,7 @@ func (w *trickle) close() {
 func TestTenThousandSlowConnectionsDoNotStopOneClient(t *testing.T) {
 	const n = 10_000
 	wantFiles(t, n+500)
-	k := kafka.Start(t, kafka.Options{Brokers: 1})
+	k := borrow(t)
 	run(t, k.Bootstrap(), "topic", "create", "orders")
 	for _, c := range []struct {
 		name     string

@@ -87,7 +87,7 @@ func TestTopicLife(t *testing.T) {
 // A group that is behind keeps partitions from being added, whichever of
 // Kafka's two group protocols it speaks.
 func TestAddPartitionsWaitsForGroups(t *testing.T) {
-	c := kafka.Start(t, kafka.Options{Brokers: 1})
+	c := borrow(t)
 	brokers := c.Bootstrap()
 	for _, protocol := range []string{"classic", "consumer"} {
 		topic := "orders-" + protocol

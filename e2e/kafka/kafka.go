@@ -77,16 +77,21 @@ func Start(t testing.TB, opts Options) *Cluster {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if t.Failed() {
-			for _, b := range c.brokers {
-				t.Logf("broker %d, end of its log:\n%s", b.id, b.logTail())
-			}
-		}
+		c.Report(t)
 		if err := c.Close(); err != nil {
 			t.Error(err)
 		}
 	})
 	return c
+}
+
+// Report gives the end of each broker's log where the test failed.
+func (c *Cluster) Report(t testing.TB) {
+	if t.Failed() {
+		for _, b := range c.brokers {
+			t.Logf("broker %d, end of its log:\n%s", b.id, b.logTail())
+		}
+	}
 }
 
 // Launch starts a cluster and returns when every broker takes requests. ctx bounds the start alone; Close ends the
