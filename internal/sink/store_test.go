@@ -84,6 +84,7 @@ func suite(t *testing.T, k kit) {
 	t.Run("a schema of tomorrow", func(t *testing.T) { testNewerSchema(t, k) })
 	t.Run("partitions side by side", func(t *testing.T) { testConcurrent(t, k) })
 	t.Run("read only", func(t *testing.T) { testReadOnly(t, k) })
+	t.Run("calls that are given up", func(t *testing.T) { testGivenUp(t, k) })
 }
 
 func migrated(t *testing.T, cfg Config) {

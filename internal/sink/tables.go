@@ -101,6 +101,9 @@ func (t *tables) transact(ctx context.Context, doing string, do func(context.Con
 	if err == nil {
 		err = tx.Commit()
 	}
+	if errors.Is(err, sql.ErrTxDone) && ctx.Err() != nil {
+		err = ctx.Err() // that is what has ended it
+	}
 	t.meet(err)
 	return explain(err, doing, t.target)
 }
