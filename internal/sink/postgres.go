@@ -77,8 +77,11 @@ func poolConfig(cfg Config, t target) (*pgxpool.Config, error) {
 	if err != nil {
 		return nil, err // pgconn leaves the password out of it
 	}
-	own, err := pgxpool.ParseConfig("")
-	if err == nil && pc.MaxConns == own.MaxConns {
+	plain, err := pgconn.ParseConfig(t.postgres) // it leaves the pool's settings where they are
+	if err != nil {
+		return nil, err
+	}
+	if _, set := plain.RuntimeParams["pool_max_conns"]; !set {
 		pc.MaxConns = maxConnections
 	}
 	cc := pc.ConnConfig
