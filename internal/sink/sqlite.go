@@ -54,7 +54,7 @@ func dialSQLite(ctx context.Context, cfg Config, t target, readOnly bool) (*lite
 	} else if err := makeFile(t.file); err != nil {
 		return nil, err
 	}
-	s := &lite{tables: &tables{target: t, timeout: cfg.Timeout, dialect: liteDialect()}}
+	s := &lite{tables: &tables{target: t, readOnly: readOnly, timeout: cfg.Timeout, dialect: liteDialect()}}
 	busy := min(liteBusy, cfg.Timeout)
 	var err error
 	if !readOnly {

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"database/sql"
 	"database/sql/driver"
-	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -46,8 +45,8 @@ func (s *lite) Write(ctx context.Context, b *Batch) (Written, error) {
 		return Written{}, err
 	}
 	doing := fmt.Sprintf("write %s/%d@%d..%d", b.Topic, b.Partition, b.First, b.Next-1)
-	if s.write == nil {
-		return Written{}, errors.New(doing + ": the file is open for reading")
+	if s.readOnly {
+		return Written{}, fmt.Errorf("%s: %w", doing, errReadOnly)
 	}
 	s.write.mu.Lock()
 	defer s.write.mu.Unlock()

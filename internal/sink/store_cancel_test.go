@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"testing"
 	"time"
 )
@@ -52,7 +53,8 @@ func testGivenUp(t *testing.T, k kit) {
 		after := time.Duration(float64(took[call]) * rand.Float64() * rand.Float64()) // sooner rather than later: it all begins with BEGIN
 		go func() {
 			defer close(ended)
-			for took[call] > 0 && time.Since(start) < after { // a timer is too coarse
+			for took[call] > 0 && time.Since(start) < after {
+				runtime.Gosched() // a timer is too coarse
 			}
 			if took[call] > 0 {
 				cancel()
