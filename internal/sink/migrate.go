@@ -62,15 +62,8 @@ func migratePostgres(ctx context.Context, cfg Config, t target, log *slog.Logger
 	defer pool.Close()
 	db := stdlib.OpenDBFromPool(pool)
 	defer db.Close() //nolint:errcheck // the pool's connections are its own
-	var encoding string
-	if err := db.QueryRowContext(ctx, "SHOW server_encoding").Scan(&encoding); err != nil {
+	if err := wantsTables(ctx, db); err != nil {
 		return 0, 0, err
-	}
-	if encoding != "UTF8" {
-		return 0, 0, &Error{
-			Err: fmt.Errorf("the database's encoding is %s: it can't hold every order", encoding), Class: ClassDeploy,
-			Next: "createdb --encoding=UTF8 --template=template0",
-		}
 	}
 	unlock, err := lockMigrations(ctx, pool)
 	if err != nil {
@@ -78,6 +71,27 @@ func migratePostgres(ctx context.Context, cfg Config, t target, log *slog.Logger
 	}
 	defer unlock()
 	return run(ctx, db, goose.DialectPostgres, "postgres", log)
+}
+
+// wantsTables refuses a database that can't have the tables.
+func wantsTables(ctx context.Context, db *sql.DB) error {
+	var encoding, schema string
+	if err := db.QueryRowContext(ctx, "SELECT current_setting('server_encoding'), coalesce(current_schema(), '')").Scan(&encoding, &schema); err != nil {
+		return err
+	}
+	if encoding != "UTF8" {
+		return &Error{
+			Err: fmt.Errorf("the database's encoding is %s: it can't hold every order", encoding), Class: ClassDeploy,
+			Next: "createdb --encoding=UTF8 --template=template0",
+		}
+	}
+	if schema == "" { // goose would find the tables of any other schema, and not reach them
+		return &Error{
+			Err: errors.New("the search path has no schema that is there and that the user may use"), Class: ClassDeploy,
+			Next: "make it (CREATE SCHEMA), or see to search_path in the URL",
+		}
+	}
+	return nil
 }
 
 // lockMigrations waits until no other process migrates. The lock goes with a
@@ -171,7 +185,7 @@ func Schema(ctx context.Context, cfg Config) (have, want int64, err error) {
 	}
 	s, err := Open(ctx, cfg, OpenOptions{ReadOnly: true})
 	var e *Error
-	if errors.As(err, &e) && errors.Is(e.Err, fs.ErrNotExist) {
+	if cfg.URL.IsFile() && errors.As(err, &e) && errors.Is(e.Err, fs.ErrNotExist) {
 		return 0, want, nil
 	}
 	if err != nil {
