@@ -47,8 +47,9 @@ const (
 
 // Options say what to start. The zero value is for tests.
 type Options struct {
-	Fsync    bool     // wait for the disk, as in production; without it a killed server still loses nothing
-	Settings []string // more settings, such as "max_connections=20"
+	Fsync    bool       // wait for the disk, as in production; without it a killed server still loses nothing
+	Settings []string   // more settings, such as "max_connections=20"
+	TLS      *Authority // signs its certificate, and those of clients; nil: no TLS
 }
 
 // Server is a PostgreSQL with its data; it may come and go. Its methods are for one goroutine.
@@ -108,11 +109,12 @@ func (s *Server) prepare(ctx context.Context) (err error) {
 	if err := os.WriteFile(secret, []byte(Password), 0o600); err != nil {
 		return err
 	}
-	if s.user != nil {
-		for _, path := range []string{s.dir, secret} {
-			if err := os.Chown(path, int(s.user.Uid), int(s.user.Gid)); err != nil {
-				return err
-			}
+	if err := errors.Join(s.own(s.dir), s.own(secret)); err != nil {
+		return err
+	}
+	if s.opts.TLS != nil {
+		if err := s.writeTLS(s.opts.TLS); err != nil {
+			return err
 		}
 	}
 	initdb := s.program(ctx, "initdb", "-D", s.data(), "--no-sync", "--encoding=UTF8", "--locale=C.UTF-8", "--username="+User,
@@ -122,6 +124,14 @@ func (s *Server) prepare(ctx context.Context) (err error) {
 	}
 	s.port, err = freePort(ctx)
 	return err
+}
+
+// own gives a file to the server's user.
+func (s *Server) own(path string) error {
+	if s.user == nil {
+		return nil
+	}
+	return os.Chown(path, int(s.user.Uid), int(s.user.Gid))
 }
 
 // Port is where it listens on 127.0.0.1, also while it is down.

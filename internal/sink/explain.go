@@ -66,7 +66,7 @@ func explainPostgres(e *Error, t target) {
 		e.Class, e.Next, e.code = ClassDeploy, "look at what follows ? in the URL, and at the files it names", exitUsage
 	case errors.As(err, &path): // db.password-file
 		e.Class, e.Next, e.code = ClassDeploy, "see to the file, or name another", exitUsage
-	case explainTLS(e, t):
+	case explainTLS(e):
 	case errors.As(err, &connect), errors.As(err, &network), errors.Is(err, context.DeadlineExceeded), errors.Is(err, sql.ErrConnDone):
 		e.Err = &worded{dialFault(err), err}
 		e.Next, e.code = fmt.Sprintf("is it running, and is %s right?", t.shown), exitUnreachable
@@ -74,32 +74,37 @@ func explainPostgres(e *Error, t target) {
 }
 
 // explainTLS knows errors of certificates, which a server that is right never has.
-func explainTLS(e *Error, t target) bool {
+func explainTLS(e *Error) bool {
 	var (
 		verify  *tls.CertificateVerificationError
 		unknown x509.UnknownAuthorityError
 		invalid x509.CertificateInvalidError
 		name    x509.HostnameError
-		alert   tls.AlertError
 	)
 	err := e.Err
-	hint := ""
+	cause, hint := "", ""
 	switch {
 	case errors.As(err, &unknown):
+		cause, _, _ = strings.Cut(unknown.Error(), " (possibly") // guesses at a CA of the same name
 		hint = "sslrootcert wants the CA that signed the server's certificate"
 	case errors.As(err, &name):
-		hint = "connect by a name that is in the certificate, or take sslmode=verify-ca"
-	case errors.As(err, &invalid), errors.As(err, &verify):
-		hint = "the server needs another certificate"
-	case errors.As(err, &alert), strings.Contains(err.Error(), "remote error: tls:"):
+		cause, hint = name.Error(), "connect by a name that is in the certificate, or take sslmode=verify-ca"
+	case errors.As(err, &invalid):
+		cause, hint = invalid.Error(), "the server needs another certificate"
+	case errors.As(err, &verify):
+		cause, hint = verify.Error(), "the server needs another certificate"
+	case strings.Contains(err.Error(), "remote error: tls:"):
 		hint = "the server refuses the client's certificate: are sslcert and sslkey signed by a CA that it knows?"
 	case strings.Contains(err.Error(), "server refused TLS connection"):
 		hint = "the server has no TLS: set it up there (ssl=on), or take sslmode=disable"
 	default:
 		return false
 	}
-	e.Err = &worded{dialFault(err), err}
-	e.Class, e.Next, e.code = ClassDeploy, hint+"; the address is "+t.shown, exitUnreachable
+	if cause == "" {
+		cause = dialFault(err)
+	}
+	e.Err = &worded{cause, err}
+	e.Class, e.Next, e.code = ClassDeploy, hint, exitUnreachable
 	return true
 }
 
