@@ -18,7 +18,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"syscall"
@@ -48,21 +47,20 @@ const (
 
 // Options say what to start. The zero value is for tests.
 type Options struct {
-	Fsync    bool     // wait for the disk, as in production; without it a killed server still loses nothing
-	Settings []string // more settings, such as "max_connections=20"
+	Fsync    bool       // wait for the disk, as in production; without it a killed server still loses nothing
+	Settings []string   // more settings, such as "max_connections=20"
+	TLS      *Authority // signs its certificate, and those of clients; nil: no TLS
 }
 
 // Server is a PostgreSQL with its data; it may come and go. Its methods are for one goroutine.
 type Server struct {
-	opts    Options
-	bin     string
-	dir     string
-	port    int
-	user    *syscall.Credential // nil: ours
-	command *exec.Cmd
-	exited  chan struct{}
-	exit    error // how it ended; read it after exited is closed
-	log     string
+	opts Options
+	bin  string
+	dir  string
+	port int
+	user *syscall.Credential // nil: ours
+	process
+	log string
 }
 
 // Start runs a server for as long as the test and everything below it runs.
@@ -111,11 +109,12 @@ func (s *Server) prepare(ctx context.Context) (err error) {
 	if err := os.WriteFile(secret, []byte(Password), 0o600); err != nil {
 		return err
 	}
-	if s.user != nil {
-		for _, path := range []string{s.dir, secret} {
-			if err := os.Chown(path, int(s.user.Uid), int(s.user.Gid)); err != nil {
-				return err
-			}
+	if err := errors.Join(s.own(s.dir), s.own(secret)); err != nil {
+		return err
+	}
+	if s.opts.TLS != nil {
+		if err := s.writeTLS(s.opts.TLS); err != nil {
+			return err
 		}
 	}
 	initdb := s.program(ctx, "initdb", "-D", s.data(), "--no-sync", "--encoding=UTF8", "--locale=C.UTF-8", "--username="+User,
@@ -125,6 +124,14 @@ func (s *Server) prepare(ctx context.Context) (err error) {
 	}
 	s.port, err = freePort(ctx)
 	return err
+}
+
+// own gives a file to the server's user.
+func (s *Server) own(path string) error {
+	if s.user == nil {
+		return nil
+	}
+	return os.Chown(path, int(s.user.Uid), int(s.user.Gid))
 }
 
 // Port is where it listens on 127.0.0.1, also while it is down.
@@ -192,27 +199,6 @@ func (s *Server) Restart(ctx context.Context) error {
 	return s.waitReady(ctx)
 }
 
-// run starts the command on a thread that stays as long as the process does: the signal that ends it with us is tied to
-// the thread (prctl(2), PR_SET_PDEATHSIG).
-func (s *Server) run(cmd *exec.Cmd) error {
-	started, exited := make(chan error), make(chan struct{})
-	go func() {
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			s.exit = cmd.Wait()
-			close(exited)
-		}
-	}()
-	if err := <-started; err != nil {
-		return err
-	}
-	s.command, s.exited = cmd, exited
-	return nil
-}
-
 func (s *Server) waitReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
@@ -240,25 +226,6 @@ func (s *Server) Stop() error { return s.end(syscall.SIGINT) }
 // Crash ends it at once ("immediate"): the next start recovers from the log.
 func (s *Server) Crash() error { return s.end(syscall.SIGQUIT) }
 
-func (s *Server) end(sig syscall.Signal) error {
-	if s.command == nil {
-		return nil
-	}
-	process := s.command.Process
-	s.command = nil
-	if err := process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return err
-	}
-	select {
-	case <-s.exited: // a crash is an exit code of its own
-		return nil
-	case <-time.After(stopTimeout):
-	}
-	err := process.Kill()
-	<-s.exited
-	return errors.Join(fmt.Errorf("postgres still up %s after %s, killed", stopTimeout, sig), err)
-}
-
 // Close ends the server and removes its data.
 func (s *Server) Close() error {
 	err := s.Crash()
@@ -271,7 +238,10 @@ func (s *Server) Close() error {
 func (s *Server) data() string { return filepath.Join(s.dir, "data") }
 
 func (s *Server) program(ctx context.Context, name string, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, filepath.Join(s.bin, name), args...)
+	if !filepath.IsAbs(name) {
+		name = filepath.Join(s.bin, name)
+	}
+	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir = s.dir
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C.UTF-8", "TZ=UTC"}
 	cmd.SysProcAttr = ownGroup()

@@ -17,7 +17,9 @@ func newDB(app *App) *cobra.Command {
 		Long: `Make the tables that process writes, and see what is in them.
 
 The database is --db or db.url: postgres://USER@HOST/DATABASE, sqlite:PATH or a
-path; without one it is dev's file. docs/database.md tells the tables.`,
+path, which has to be written with sqlite: where it begins like a server (a @ or
+: in its first part); without one it is dev's file. docs/database.md tells the
+tables.`,
 		Example: `  ordersctl db migrate --db postgres://orders@localhost/orders
   ordersctl db status`,
 	}

@@ -27,7 +27,8 @@ func newProcess(app *App, runF func(context.Context, *processOptions) error) *co
 The place to read on stands in the database, in the transaction that writes the
 orders: whatever is killed, no record is lost or applied twice. What can't be
 applied goes to the dead letter topic with its reason before the offset moves
-past it. A database that is away is waited for; nothing is dead-lettered then.
+past it. A database that goes away is waited for, and nothing is dead-lettered
+then; at the start it has to be there.
 
 Members of --group share the partitions, and come and go as they like.
 Process stops where going on could lose something in silence: the topic was made

@@ -104,6 +104,18 @@ func TestOpenPostgres(t *testing.T) {
 	}
 }
 
+// TestMigrateNowhere has a search path that leads to no schema.
+func TestMigrateNowhere(t *testing.T) {
+	cfg := postgresKit().fresh(t)
+	cfg.URL += "&search_path=nowhere"
+	_, _, err := Migrate(t.Context(), cfg, quiet())
+	explained(t, err, "the search path has no schema", "CREATE SCHEMA", 1)
+	exec(t, databaseOf(cfg), "CREATE SCHEMA nowhere")
+	if from, to, err := Migrate(t.Context(), cfg, quiet()); err != nil || from != 0 || to < 1 {
+		t.Errorf("migrated from %d to %d, %v", from, to, err)
+	}
+}
+
 func TestPasswordFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "password")
 	if err := os.WriteFile(file, []byte(pgserver.Password+"\n"), 0o600); err != nil {

@@ -99,31 +99,3 @@ func TestOpenMissingFile(t *testing.T) {
 		t.Errorf("made %v, %v", info, err)
 	}
 }
-
-func TestURL(t *testing.T) {
-	for _, c := range []struct{ url, shown, fault string }{
-		{"postgres://u@h/d", "postgres://u@h/d", ""},
-		{"postgres://u:secret@h:5432/d?sslmode=require", "postgres://u:***@h:5432/d?sslmode=require", ""},
-		{"postgresql://h/d?user=u&password=secret", "postgresql://h/d?password=***&user=u", ""},
-		{"postgres://u:sec%ret@h/d", "***", "is not a URL"},
-		{"sqlite:a/b.db", "sqlite:a/b.db", ""},
-		{"sqlite:///a/b.db", "sqlite:/a/b.db", ""},
-		{"a/b@c.db", "sqlite:a/b@c.db", ""},
-		{"sqlite:", "sqlite:", "names no file"},
-		{"mysql://u:secret@h/d", "***", `begins with "mysql://"`},
-		{"host=h dbname=d password=secret", "***", "is a list of keywords"},
-	} {
-		cfg := DefaultConfig()
-		cfg.URL = URL(c.url)
-		if got := cfg.URL.String(); got != c.shown || strings.Contains(got, "secret") {
-			t.Errorf("%s is shown as %s, wanted %s", c.url, got, c.shown)
-		}
-		err := cfg.Validate()
-		if (err == nil) != (c.fault == "") || err != nil && !strings.Contains(err.Error(), c.fault) {
-			t.Errorf("%s: %v, wanted %q", c.url, err, c.fault)
-		}
-		if err != nil && strings.Contains(err.Error(), "secret") {
-			t.Errorf("the password is in %v", err)
-		}
-	}
-}

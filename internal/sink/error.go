@@ -1,12 +1,7 @@
 package sink
 
 import (
-	"context"
-	"database/sql"
 	"errors"
-	"fmt"
-	"io/fs"
-	"net"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -152,78 +147,4 @@ func sqlStateName(code string) string {
 		return "raise_exception"
 	}
 	return ""
-}
-
-// explain gives an error its next step.
-func explain(err error, doing string, t target) error {
-	if err == nil || errors.Is(err, context.Canceled) {
-		return err
-	}
-	var (
-		moved    *Moved
-		unburied *Unburied
-		done     *Error
-		postgres *pgconn.PgError
-		network  net.Error
-	)
-	if errors.As(err, &moved) || errors.As(err, &unburied) || errors.As(err, &done) || errors.Is(err, ErrTopicChanged) {
-		return err
-	}
-	e := &Error{Doing: doing, Err: err, Class: ClassOf(err)}
-	switch isState := errors.As(err, &postgres); {
-	case isState:
-		e.Err = &stateError{postgres}
-		e.Next, e.code = hintOfState(postgres, t)
-	case strings.Contains(err.Error(), "no such table"), strings.Contains(err.Error(), "no such column"):
-		e.Next = migrateHint
-	case errors.Is(err, fs.ErrNotExist):
-		e.Err = &worded{"there is no such file", err}
-		e.Class, e.Next, e.code = ClassDeploy, `"ordersctl dev" makes it, or name another with --db`, exitUnreachable
-	case errors.As(err, &network), errors.Is(err, context.DeadlineExceeded), errors.Is(err, sql.ErrConnDone):
-		e.Err = &worded{strings.Join(strings.Fields(err.Error()), " "), err} // pgx writes one line an address
-		e.Next, e.code = fmt.Sprintf("is it running, and is %s right?", t.shown), exitUnreachable
-	}
-	return e
-}
-
-const migrateHint = `"ordersctl db migrate" makes and changes the tables`
-
-// worded is an error in words of our own.
-type worded struct {
-	text string
-	err  error
-}
-
-func (e *worded) Error() string { return e.text }
-func (e *worded) Unwrap() error { return e.err }
-
-// stateError is a PgError without the words that are only for its log.
-type stateError struct{ *pgconn.PgError }
-
-func (e *stateError) Error() string {
-	text := fmt.Sprintf("%s (SQLSTATE %s)", e.Message, e.Code)
-	if e.Detail != "" && len(e.Detail) < 200 {
-		text += ": " + e.Detail
-	}
-	return text
-}
-
-func (e *stateError) Unwrap() error { return e.PgError }
-
-func hintOfState(p *pgconn.PgError, t target) (hint string, code int) {
-	switch {
-	case p.Code == "42P01", p.Code == "42703":
-		return migrateHint, 0
-	case p.Code == "42501":
-		return "docs/database.md lists the rights that the user needs", 0
-	case strings.HasPrefix(p.Code, "28"):
-		return "set the password by db.password-file, PGPASSWORD or ORDERSCTL_DB_URL", exitUnreachable
-	case strings.HasPrefix(p.Code, "3D"):
-		return fmt.Sprintf("create the database first (createdb); the address is %s", t.shown), exitUnreachable
-	case strings.HasPrefix(p.Code, "57P"):
-		return "it is starting or stopping: try again in a moment", exitUnreachable
-	case p.Code == "25006":
-		return "it is a standby or set read-only: name the primary", 0
-	}
-	return "", 0
 }

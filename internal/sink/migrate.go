@@ -12,9 +12,9 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
-	"github.com/pressly/goose/v3/lock"
 )
 
 //go:embed migrations
@@ -25,6 +25,11 @@ const versionTable = "schema_migrations"
 
 // lockRetry is how often a lock that another process holds is tried.
 const lockRetry = 100 * time.Millisecond
+
+// lockWait is how long: an index on a large table takes its time.
+const lockWait = 5 * time.Minute
+
+var errLocked = fmt.Errorf("another process has been migrating for %s", lockWait)
 
 // lockID is PostgreSQL's advisory lock of our migrations: "ordersct" in ASCII.
 const lockID = 0x6f72646572736374
@@ -49,29 +54,75 @@ func Migrate(ctx context.Context, cfg Config, log *slog.Logger) (from, to int64,
 }
 
 func migratePostgres(ctx context.Context, cfg Config, t target, log *slog.Logger) (from, to int64, err error) {
-	pool, err := connect(ctx, cfg, t, false)
+	const locking, migrating = 1, 1
+	pool, err := connect(ctx, cfg, t, locking+migrating)
 	if err != nil {
 		return 0, 0, err
 	}
 	defer pool.Close()
 	db := stdlib.OpenDBFromPool(pool)
 	defer db.Close() //nolint:errcheck // the pool's connections are its own
-	var encoding string
-	if err := db.QueryRowContext(ctx, "SHOW server_encoding").Scan(&encoding); err != nil {
+	if err := wantsTables(ctx, db); err != nil {
 		return 0, 0, err
 	}
+	unlock, err := lockMigrations(ctx, pool)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer unlock()
+	return run(ctx, db, goose.DialectPostgres, "postgres", log)
+}
+
+// wantsTables refuses a database that can't have the tables.
+func wantsTables(ctx context.Context, db *sql.DB) error {
+	var encoding, schema string
+	if err := db.QueryRowContext(ctx, "SELECT current_setting('server_encoding'), coalesce(current_schema(), '')").Scan(&encoding, &schema); err != nil {
+		return err
+	}
 	if encoding != "UTF8" {
-		return 0, 0, &Error{
+		return &Error{
 			Err: fmt.Errorf("the database's encoding is %s: it can't hold every order", encoding), Class: ClassDeploy,
 			Next: "createdb --encoding=UTF8 --template=template0",
 		}
 	}
-	const retrySeconds, tries = 1, 300
-	locker, err := lock.NewPostgresSessionLocker(lock.WithLockID(lockID), lock.WithLockTimeout(retrySeconds, tries))
-	if err != nil {
-		return 0, 0, err
+	if schema == "" { // goose would find the tables of any other schema, and not reach them
+		return &Error{
+			Err: errors.New("the search path has no schema that is there and that the user may use"), Class: ClassDeploy,
+			Next: "make it (CREATE SCHEMA), or see to search_path in the URL",
+		}
 	}
-	return run(ctx, db, goose.DialectPostgres, "postgres", log, goose.WithSessionLocker(locker))
+	return nil
+}
+
+// lockMigrations waits until no other process migrates. The lock goes with a
+// transaction that stays open beside those of the migrations: a session's lock
+// would be anybody's behind PgBouncer, where each transaction may have another
+// session. Nobody waits inside a transaction: there it would keep a connection
+// from the one that is to let go.
+func lockMigrations(ctx context.Context, pool *pgxpool.Pool) (unlock func(), err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, lockWait, errLocked)
+	defer cancel()
+	for {
+		tx, err := pool.Begin(ctx)
+		if err != nil {
+			return nil, err
+		}
+		var locked bool
+		err = tx.QueryRow(ctx, "SELECT pg_try_advisory_xact_lock($1) FROM set_config('idle_in_transaction_session_timeout', '0', true)", lockID).Scan(&locked)
+		unlock := func() { _ = tx.Rollback(context.WithoutCancel(ctx)) } // it goes with the connection too
+		if err == nil && locked {
+			return unlock, nil
+		}
+		unlock()
+		if err != nil {
+			return nil, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-time.After(lockRetry):
+		}
+	}
 }
 
 // migrateSQLite holds a file beside the database: SQLite's own lock goes with a
@@ -134,7 +185,7 @@ func Schema(ctx context.Context, cfg Config) (have, want int64, err error) {
 	}
 	s, err := Open(ctx, cfg, OpenOptions{ReadOnly: true})
 	var e *Error
-	if errors.As(err, &e) && errors.Is(e.Err, fs.ErrNotExist) {
+	if cfg.URL.IsFile() && errors.As(err, &e) && errors.Is(e.Err, fs.ErrNotExist) {
 		return 0, want, nil
 	}
 	if err != nil {

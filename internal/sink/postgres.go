@@ -25,13 +25,13 @@ type postgres struct {
 }
 
 func openPostgres(ctx context.Context, cfg Config, t target, opts OpenOptions) (*postgres, error) {
-	pool, err := connect(ctx, cfg, t, opts.ReadOnly)
+	pool, err := connect(ctx, cfg, t, 0)
 	if err != nil {
 		return nil, explain(err, "open "+t.shown, t)
 	}
 	db := stdlib.OpenDBFromPool(pool)
 	s := &postgres{
-		tables: &tables{target: t, reads: db, writes: db, timeout: cfg.Timeout, dialect: postgresDialect()},
+		tables: &tables{target: t, reads: db, writes: db, readOnly: opts.ReadOnly, timeout: cfg.Timeout, dialect: postgresDialect()},
 		pool:   pool,
 	}
 	s.met = s.heal
@@ -52,15 +52,15 @@ func (s *postgres) heal(err error) {
 	}
 }
 
-// connect makes a pool and the first connection in it.
-func connect(ctx context.Context, cfg Config, t target, readOnly bool) (*pgxpool.Pool, error) {
+// connect makes a pool of at least so many connections, and the first one in it.
+// No connection has settings of its own but its name: PgBouncer refuses those
+// that it does not know, and would hand on to others what a session has set.
+func connect(ctx context.Context, cfg Config, t target, atLeast int32) (*pgxpool.Pool, error) {
 	pc, err := poolConfig(cfg, t)
 	if err != nil {
 		return nil, err
 	}
-	if readOnly {
-		pc.ConnConfig.RuntimeParams["default_transaction_read_only"] = "on"
-	}
+	pc.MaxConns = max(pc.MaxConns, atLeast)
 	pool, err := pgxpool.NewWithConfig(ctx, pc)
 	if err != nil {
 		return nil, err
@@ -77,8 +77,11 @@ func poolConfig(cfg Config, t target) (*pgxpool.Config, error) {
 	if err != nil {
 		return nil, err // pgconn leaves the password out of it
 	}
-	own, err := pgxpool.ParseConfig("")
-	if err == nil && pc.MaxConns == own.MaxConns {
+	plain, err := pgconn.ParseConfig(t.postgres) // it leaves the pool's settings where they are
+	if err != nil {
+		return nil, err
+	}
+	if _, set := plain.RuntimeParams["pool_max_conns"]; !set {
 		pc.MaxConns = maxConnections
 	}
 	cc := pc.ConnConfig
@@ -117,6 +120,9 @@ func (s *postgres) Write(ctx context.Context, b *Batch) (Written, error) {
 		return Written{}, err
 	}
 	doing := fmt.Sprintf("write %s/%d@%d..%d", b.Topic, b.Partition, b.First, b.Next-1)
+	if s.readOnly {
+		return Written{}, fmt.Errorf("%s: %w", doing, errReadOnly)
+	}
 	if s.plain.try(b) {
 		w, ok, err := s.writePlain(ctx, b)
 		if ok || err != nil {

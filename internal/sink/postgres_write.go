@@ -289,6 +289,8 @@ func readUpsert(result *pgconn.Result) (updated map[string]bool, written int) {
 }
 
 func (t *pgTransaction) undo(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, t.timeout)
+	defer cancel()
 	r := t.round()
 	r.run("ROLLBACK TO SAVEPOINT part")
 	r.run("RELEASE SAVEPOINT part")

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -48,13 +47,17 @@ func openSQLite(ctx context.Context, cfg Config, t target, opts OpenOptions) (*l
 
 func dialSQLite(ctx context.Context, cfg Config, t target, readOnly bool) (*lite, error) {
 	if readOnly {
-		if _, err := os.Stat(t.file); err != nil {
-			return nil, missingFile(err)
+		info, err := os.Stat(t.file)
+		if err == nil {
+			err = t.wantsFile(info)
 		}
-	} else if err := makeFile(t.file); err != nil {
+		if err != nil {
+			return nil, err
+		}
+	} else if err := t.makeFile(); err != nil {
 		return nil, err
 	}
-	s := &lite{tables: &tables{target: t, timeout: cfg.Timeout, dialect: liteDialect()}}
+	s := &lite{tables: &tables{target: t, readOnly: readOnly, timeout: cfg.Timeout, dialect: liteDialect()}}
 	busy := min(liteBusy, cfg.Timeout)
 	var err error
 	if !readOnly {
@@ -119,11 +122,16 @@ func openLite(file, mode string, connections int, busy time.Duration) (*sql.DB, 
 
 // makeFile makes a file that nobody else may read: orders are personal data.
 // SQLite gives its side files the same rights.
-func makeFile(path string) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+func (t target) makeFile() error {
+	if info, err := os.Stat(t.file); err == nil {
+		if err := t.wantsFile(info); err != nil {
+			return err
+		}
+	}
+	if err := os.MkdirAll(filepath.Dir(t.file), 0o700); err != nil {
 		return err
 	}
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	f, err := os.OpenFile(t.file, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return err
 	}
@@ -142,13 +150,6 @@ func (t target) isStill(opened os.FileInfo) error {
 		Err:   fmt.Errorf("%s was moved, deleted or replaced while it was open: what is written would be lost", t.shown),
 		Class: ClassOutage, Next: "put the file back, or start again with the one that is there", code: exitUnreachable,
 	}
-}
-
-func missingFile(err error) error {
-	if errors.Is(err, fs.ErrNotExist) {
-		return fs.ErrNotExist
-	}
-	return err
 }
 
 // Close ends the connections.

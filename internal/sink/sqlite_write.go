@@ -4,7 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"database/sql"
-	"errors"
+	"database/sql/driver"
 	"fmt"
 	"strings"
 	"sync"
@@ -45,8 +45,8 @@ func (s *lite) Write(ctx context.Context, b *Batch) (Written, error) {
 		return Written{}, err
 	}
 	doing := fmt.Sprintf("write %s/%d@%d..%d", b.Topic, b.Partition, b.First, b.Next-1)
-	if s.write == nil {
-		return Written{}, errors.New(doing + ": the file is open for reading")
+	if s.readOnly {
+		return Written{}, fmt.Errorf("%s: %w", doing, errReadOnly)
 	}
 	s.write.mu.Lock()
 	defer s.write.mu.Unlock()
@@ -111,12 +111,26 @@ func (w *liteWriter) insert(ctx context.Context, into, conflict string, columns,
 	return written, nil
 }
 
+// rollback ends the transaction, also one of which nobody knows whether it is
+// open: the driver answers with the context's error where a BEGIN or a COMMIT
+// has run and the context ended meanwhile.
+func (w *liteWriter) rollback(ctx context.Context) {
+	if w.conn == nil {
+		return
+	}
+	if _, err := w.exec(context.WithoutCancel(ctx), "ROLLBACK"); err != nil {
+		w.release() // SQLite has rolled back by itself, or there is no telling
+	}
+}
+
 // release ends the connection and its statements; the next exec makes new ones.
 func (w *liteWriter) release() {
 	for _, stmt := range w.ready {
 		_ = stmt.Close() // nothing depends on it any more
 	}
 	if w.conn != nil {
+		// Close alone would give it back to the pool, with whatever is open in it.
+		_ = w.conn.Raw(func(any) error { return driver.ErrBadConn })
 		_ = w.conn.Close()
 	}
 	w.conn, w.ready = nil, nil
@@ -151,6 +165,7 @@ func (s *lite) beginLite(ctx context.Context, b *Batch) (*liteTransaction, int64
 		return nil, 0, err
 	}
 	if _, err := s.write.exec(ctx, "BEGIN IMMEDIATE"); err != nil {
+		s.write.rollback(ctx)
 		return nil, 0, err
 	}
 	err := tx.query(ctx, func(r *sql.Rows) error { return r.Scan(&tx.next) },
@@ -381,9 +396,7 @@ func (t *liteTransaction) rollback(ctx context.Context) {
 		return
 	}
 	t.ended = true
-	if _, err := t.w.exec(context.WithoutCancel(ctx), "ROLLBACK"); err != nil {
-		t.w.release() // it has rolled back by itself, or there is no telling
-	}
+	t.w.rollback(ctx)
 }
 
 // writePlain tries a batch of new events of new orders without a look at what

@@ -84,6 +84,7 @@ func suite(t *testing.T, k kit) {
 	t.Run("a schema of tomorrow", func(t *testing.T) { testNewerSchema(t, k) })
 	t.Run("partitions side by side", func(t *testing.T) { testConcurrent(t, k) })
 	t.Run("read only", func(t *testing.T) { testReadOnly(t, k) })
+	t.Run("calls that are given up", func(t *testing.T) { testGivenUp(t, k) })
 }
 
 func migrated(t *testing.T, cfg Config) {
@@ -727,10 +728,15 @@ func testMigrate(t *testing.T, k kit) {
 		t.Fatalf("migrated from %d to %d, %v", from, to, err)
 	}
 	s := open(t, cfg)
-	mustWrite(t, s, batchOf(t, s, 0, entry(0, "a", "e0", 1), refused(1)))
-	var applied, dead int
-	if err := tablesOf(s).reads.QueryRowContext(t.Context(), "SELECT applied, dead_lettered FROM consumer_progress WHERE group_id = 'g'").Scan(&applied, &dead); err != nil || applied != 1 || dead != 1 {
-		t.Errorf("consumer_progress: %d applied, %d dead, %v", applied, dead, err)
+	received := time.Date(2026, 11, 22, 14, 5, 31, 0, time.UTC)
+	first, second := entry(0, "a", "e0", 1), entry(1, "b", "e1", 1)
+	first.Received, second.Received = received, received.Add(-time.Hour)
+	mustWrite(t, s, batchOf(t, s, 0, first, second, refused(2)))
+	var next, applied, dead int64
+	var last time.Time
+	if err := tablesOf(s).reads.QueryRowContext(t.Context(), "SELECT next_offset, applied, dead_lettered, last_received_at FROM consumer_progress WHERE group_id = 'g'").
+		Scan(&next, &applied, &dead, (*stamp)(&last)); err != nil || next != 3 || applied != 2 || dead != 1 || !last.Equal(received) {
+		t.Errorf("consumer_progress: next %d, %d applied, %d dead, last received %s, %v", next, applied, dead, last, err)
 	}
 }
 

@@ -16,14 +16,15 @@ import (
 
 // tables is what both databases do alike, in SQL that both know.
 type tables struct {
-	target  target
-	reads   *sql.DB
-	writes  *sql.DB     // the same, or the one connection that may write
-	serial  sync.Locker // held while a transaction writes, beside Write; nil: the database orders them
-	timeout time.Duration
-	still   func() error // fails where connections lead elsewhere by now; nil where they can't
-	met     func(error)  // is told of each error; nil where nothing is to be done about it
-	dialect dialect
+	target   target
+	reads    *sql.DB
+	writes   *sql.DB     // the same, or the one connection that may write
+	serial   sync.Locker // held while a transaction writes, beside Write; nil: the database orders them
+	readOnly bool
+	timeout  time.Duration
+	still    func() error // fails where connections lead elsewhere by now; nil where they can't
+	met      func(error)  // is told of each error; nil where nothing is to be done about it
+	dialect  dialect
 }
 
 // dialect is where they differ.
@@ -80,7 +81,14 @@ func (t *tables) each(ctx context.Context, on interface {
 	return rows.Err()
 }
 
+// errReadOnly is the error of what writes where the database was opened for
+// reading.
+var errReadOnly = errors.New("the database is open for reading")
+
 func (t *tables) transact(ctx context.Context, doing string, do func(context.Context, *sql.Tx) error) error {
+	if t.readOnly {
+		return fmt.Errorf("%s: %w", doing, errReadOnly)
+	}
 	if t.serial != nil {
 		t.serial.Lock()
 		defer t.serial.Unlock()
@@ -100,6 +108,9 @@ func (t *tables) transact(ctx context.Context, doing string, do func(context.Con
 	}
 	if err == nil {
 		err = tx.Commit()
+	}
+	if errors.Is(err, sql.ErrTxDone) && ctx.Err() != nil {
+		err = ctx.Err() // that is what has ended it
 	}
 	t.meet(err)
 	return explain(err, doing, t.target)

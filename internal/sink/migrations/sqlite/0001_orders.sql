@@ -64,13 +64,13 @@ CREATE TABLE consumer_offsets (
 ) STRICT, WITHOUT ROWID;
 
 CREATE VIEW consumer_progress AS
-SELECT c.group_id, c.topic, c.topic_id, c.partition, c.next_offset, c.updated_at,
+SELECT c.group_id, c.topic, c.topic_id, c.partition, c.next_offset, c.updated_at, e.last_received_at,
        coalesce(e.applied, 0) AS applied, coalesce(e.stale, 0) AS stale,
        coalesce(r.duplicate, 0) AS duplicate, coalesce(r.dead_lettered, 0) AS dead_lettered,
        coalesce(r.skipped, 0) AS skipped
 FROM consumer_offsets c
 LEFT JOIN (
-    SELECT topic_id, partition, count(*) FILTER (WHERE NOT stale) AS applied, count(*) FILTER (WHERE stale) AS stale
+    SELECT topic_id, partition, count(*) FILTER (WHERE NOT stale) AS applied, count(*) FILTER (WHERE stale) AS stale, max(received_at) AS last_received_at
     FROM order_events GROUP BY topic_id, partition
 ) e ON e.topic_id = c.topic_id AND e.partition = c.partition
 LEFT JOIN (
