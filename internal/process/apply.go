@@ -121,8 +121,22 @@ func (p *partition) write(b *batch) (sink.Written, error) {
 			return written, err
 		}
 		p.w.metrics.bisects.Add(float64(unburied.Bisects))
+		p.refused(b, unburied.Refused)
 		if err := p.bury(p.ctx, b, unburied.Refused); err != nil {
 			return written, err
+		}
+	}
+}
+
+// refused counts what the database refuses for its data, each record once.
+func (p *partition) refused(b *batch, entries []int) {
+	for _, i := range entries {
+		if b.Entries[i].Refusal.Class == sink.RefusedDatabase && !b.refused[i] {
+			if b.refused == nil {
+				b.refused = map[int]bool{}
+			}
+			b.refused[i] = true
+			p.w.metrics.dbErrors.WithLabelValues(string(sink.ClassData)).Inc()
 		}
 	}
 }

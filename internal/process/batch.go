@@ -21,6 +21,7 @@ type batch struct {
 	records  []*kgo.Record // of the entries
 	rest     time.Time     // timestamp of the record that was cut off, zero where none was
 	attempts int
+	refused  map[int]bool  // entries that the database refused for their data
 	trip     *trippedError // the breaker opens behind this batch
 }
 

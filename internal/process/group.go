@@ -257,9 +257,18 @@ func (w *Worker) countPartitions(ctx context.Context) (int, error) {
 // fetchError looks at what the client can't read.
 func (w *Worker) fetchError(number int32, err error) {
 	p := w.ours(number)
-	var loss *kgo.ErrDataLoss
+	var (
+		loss  *kgo.ErrDataLoss
+		large *kgo.ErrDecompressTooLarge
+	)
 	switch {
-	case errors.Is(err, context.Canceled), errors.Is(err, kgo.ErrClientClosed):
+	case errors.Is(err, context.Canceled), errors.Is(err, kgo.ErrClientClosed), errors.Is(err, errEnough):
+	case errors.As(err, &large):
+		err := &tooLargeError{w.opts.Group, large}
+		w.say(pausedKafka, err, "partition", number)
+		if p != nil {
+			p.pause(pausedLarge, err.Error())
+		}
 	case errors.As(err, &loss):
 		w.fail(&lossError{w.opts.Topic, loss})
 	case errors.Is(err, kerr.OffsetOutOfRange) && p != nil:

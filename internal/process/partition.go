@@ -16,6 +16,9 @@ const (
 	pausedBreaker = "breaker"       // too many of them
 	pausedKafka   = "kafka"         // Kafka does not say where the log begins and ends, or refuses to be read
 
+	// Shown as kafka, but nothing ends it here: a batch that is not decompressed.
+	pausedLarge = "large"
+
 	// Not shown: the usual course of things.
 	pausedFull = "full" // the queue
 	pausedSeek = "seek" // on the way to another offset

@@ -35,8 +35,8 @@ const (
 	// Of one poll: what is over stays in the client, so that one poll does not
 	// overrun the queues.
 	maxPoll = 10_000
-	// Of one broker's answer; with the queues this bounds what is held.
-	maxFetch       = 16 << 20
+	// Of one broker's answer, as it is in the log; see unpacker for what it becomes.
+	maxFetch       = 8 << 20
 	sessionTimeout = 15 * time.Second
 	// How long the group may take for what is not a batch: commit, leave.
 	lastWords = 5 * time.Second
@@ -69,6 +69,7 @@ type Worker struct {
 	large   large // writes those that are too large for kafka
 	dlqID   [16]byte
 	letters int // max.message.bytes of the dead letter topic
+	unpack  *unpacker
 
 	ready    chan struct{} // closed when kafka is set: the callbacks come before
 	draining atomic.Bool
@@ -113,9 +114,10 @@ func New(ctx context.Context, opts Options) (*Worker, error) {
 		calls:      calls{hungry: make(chan struct{}, 1)},
 	}
 	var err error
-	if w.admin, err = client.Dial(ctx, opts.Kafka, opts.Log); err != nil {
+	if w.admin, err = client.Dial(ctx, opts.Kafka, opts.Log, kgo.MaxDecompressBatchBytes(maxBatch)); err != nil {
 		return nil, err
 	}
+	w.unpack = newUnpacker(w.admin)
 	if err := w.findTopics(ctx); err != nil {
 		w.admin.Close()
 		return nil, err
@@ -265,6 +267,7 @@ func (w *Worker) clientOptions() []kgo.Opt {
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.KeepControlRecords(),
 		kgo.FetchMaxBytes(maxFetch),
+		kgo.WithDecompressor(w.unpack),
 		kgo.FetchMaxWait(500 * time.Millisecond),
 		kgo.MaxBufferedRecords(256 << 10), // all partitions' batches full of dead letters
 	}
@@ -284,6 +287,7 @@ func (w *Worker) poll(ctx context.Context) {
 	defer cancel()
 	w.calls.poll(cancel)
 	w.digest(ctx)
+	w.unpack.polled()
 	fetches := w.kafka.PollRecords(ctx, maxPoll)
 	defer w.kafka.AllowRebalance()
 	fetches.EachError(func(_ string, number int32, err error) { w.fetchError(number, err) })

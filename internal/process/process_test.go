@@ -114,6 +114,7 @@ func TestEveryRecordHasItsOutcome(t *testing.T) {
 		`ordersctl_consumer_lag_seconds`:                           "0",
 		`ordersctl_partitions_paused{reason="outage"}`:             "0",
 		`ordersctl_db_errors_total{class="outage"}`:                "0",
+		`ordersctl_db_errors_total{class="data"}`:                  "1",
 		`ordersctl_end_to_end_seconds`:                             "2",
 		`ordersctl_process_bisect_total`:                           "0",
 	} {

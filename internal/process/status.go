@@ -86,6 +86,9 @@ func (p *partition) status(now time.Time) PartitionStatus {
 	if !p.blind.since.IsZero() {
 		pausedFor(pausedKafka, p.blind)
 	}
+	if info, ok := p.reasons[pausedLarge]; ok {
+		pausedFor(pausedKafka, info)
+	}
 	for _, reason := range pauseReasons() {
 		if info, ok := p.reasons[reason]; ok {
 			pausedFor(reason, info)
