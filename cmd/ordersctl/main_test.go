@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -55,6 +56,7 @@ func TestScripts(t *testing.T) {
 			"http":        httpRequest,
 			"untilhttp":   untilHTTP,
 			"untilmetric": untilMetric,
+			"untilbody":   untilBody,
 			"untilfile":   untilFile,
 			"fromfile":    fromFile,
 			"lines":       lines,
@@ -168,6 +170,17 @@ func untilMetric(ts *testscript.TestScript, neg bool, args []string) {
 	until(ts, fmt.Sprintf("%s says %s", args[0], args[1]), func() bool {
 		_, text, err := request(http.MethodGet, args[0], http.Header{}, nil)
 		return err == nil && strings.Contains("\n"+text, "\n"+args[1]+"\n")
+	})
+}
+
+func untilBody(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: untilbody URL REGEXP")
+	}
+	wanted := regexp.MustCompile(args[1])
+	until(ts, fmt.Sprintf("%s says %s", args[0], args[1]), func() bool {
+		_, text, err := request(http.MethodGet, args[0], http.Header{}, nil)
+		return err == nil && wanted.MatchString(text)
 	})
 }
 

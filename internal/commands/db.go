@@ -34,10 +34,14 @@ func addDBFlag(cmd *cobra.Command) {
 	bind(cmd.Flags(), "db", "db.url")
 }
 
-// database is the db section with dev's file where no other is named.
+// database is the db section with dev's database where no other is named.
 func database(l *config.Loaded) (sink.Config, error) {
 	cfg := l.DB
 	if cfg.URL != "" {
+		return cfg, nil
+	}
+	if l.Dev.DB != "" {
+		cfg.URL = l.Dev.DB
 		return cfg, nil
 	}
 	dir, err := l.Dev.Dir()

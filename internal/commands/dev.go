@@ -34,9 +34,14 @@ localhost:8080, the consumer into a SQLite file, and the admin port on
 localhost:9180.
 
 Orders are kept in --data-dir over restarts. It is for laptops, tests and
-demos: one broker, no replication, loopback only. Production is Apache Kafka.`,
+demos: one broker, no replication, loopback only. Production is Apache Kafka.
+
+The database is a SQLite file in --data-dir, or --db (dev.db). db.url, which is
+where process writes, is left alone, and so is a protected context: dev does not
+run in one.`,
 		Example: `  ordersctl dev
   ordersctl dev --ephemeral --demo
+  ordersctl dev --db postgres://orders@localhost/dev
   ordersctl dev --kafka-listen localhost:19092 --listen localhost:18080`,
 		Args: exactly(0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -52,6 +57,7 @@ demos: one broker, no replication, loopback only. Production is Apache Kafka.`,
 	}
 	addTopicFlag(cmd)
 	addServeFlags(cmd.Flags())
+	addConsumerFlags(cmd.Flags())
 	def := config.Default()
 	fs := cmd.Flags()
 	for name, listen := range map[string]string{"listen": def.Serve.Listen, "admin-listen": def.Admin.Listen} {
@@ -61,6 +67,8 @@ demos: one broker, no replication, loopback only. Production is Apache Kafka.`,
 	bind(fs, "data-dir", "dev.data-dir")
 	fs.String("kafka-listen", def.Dev.KafkaListen, "loopback address of the embedded broker")
 	bind(fs, "kafka-listen", "dev.kafka-listen")
+	fs.String("db", "", "database of dev alone: postgres://USER@HOST/DATABASE, sqlite:PATH or a path (default a file in --data-dir)")
+	bind(fs, "db", "dev.db")
 	fs.Bool("sync", def.Dev.Sync, "wait for the disk on each write (slow, outlives a power loss)")
 	bind(fs, "sync", "dev.sync")
 	fs.BoolVar(&opts.ephemeral, "ephemeral", false, "keep nothing")
@@ -70,8 +78,14 @@ demos: one broker, no replication, loopback only. Production is Apache Kafka.`,
 
 func runDev(ctx context.Context, opts *devOptions) error {
 	app, l := opts.app, opts.cfg
-	if opts.ephemeral && l.Dev.DataDir != "" {
+	switch {
+	case l.Protected:
+		return usageError(`dev is for laptops, tests and demos: choose another context, as with --context `+config.DefaultContext+`, or another file with --config`,
+			"context %s is protected, dev does not run in it", l.Context)
+	case opts.ephemeral && l.Dev.DataDir != "":
 		return usageError("leave one of them out", "--ephemeral keeps nothing, and --data-dir says where to keep it")
+	case opts.ephemeral && l.Dev.DB != "":
+		return usageError("leave one of them out", "--ephemeral keeps nothing, and --db (dev.db) says where to keep it")
 	}
 	return dev.Run(ctx, dev.Options{
 		Config: l.Dev, Ephemeral: opts.ephemeral, Demo: opts.demo,

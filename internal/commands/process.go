@@ -66,20 +66,26 @@ drain: the batches in flight are finished, the group is left.`,
 
 func addProcessFlags(fs *pflag.FlagSet) {
 	def := config.Default().Process
+	addConsumerFlags(fs)
+	fs.String("migrate", def.Migrate, "the database's tables at the start: auto (bring up to date), check or off")
+	bind(fs, "migrate", "process.migrate")
+	fs.Bool("create-dlq", def.CreateDLQ, "create the dead letter topic where it is missing")
+	bind(fs, "create-dlq", "process.create-dlq")
+}
+
+// addConsumerFlags adds those that dev has too: hints name them.
+func addConsumerFlags(fs *pflag.FlagSet) {
+	def := config.Default().Process
 	fs.String("group", def.Group, "consumer group")
 	bind(fs, "group", "process.group")
 	fs.Int("batch-records", def.BatchRecords, "most records of one transaction")
 	bind(fs, "batch-records", "process.batch-records")
 	fs.Duration("batch-wait", def.BatchWait, "how long a batch that is not full waits for more")
 	bind(fs, "batch-wait", "process.batch-wait")
-	fs.String("migrate", def.Migrate, "the database's tables at the start: auto (bring up to date), check or off")
-	bind(fs, "migrate", "process.migrate")
 	fs.String("on-offset-gap", def.OnOffsetGap, "where records are gone from the log: stop, or skip (the range is booked)")
 	bind(fs, "on-offset-gap", "process.on-offset-gap")
 	fs.String("dlq-breaker", def.DLQBreaker, "stop a partition that has too many dead letters: on or off")
 	bind(fs, "dlq-breaker", "process.dlq-breaker")
-	fs.Bool("create-dlq", def.CreateDLQ, "create the dead letter topic where it is missing")
-	bind(fs, "create-dlq", "process.create-dlq")
 }
 
 func runProcess(ctx context.Context, opts *processOptions) error {

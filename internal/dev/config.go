@@ -6,13 +6,15 @@ import (
 	"path/filepath"
 
 	"github.com/ordersctl/ordersctl/internal/broker"
+	"github.com/ordersctl/ordersctl/internal/sink"
 )
 
 // Config is the "dev" section of the configuration.
 type Config struct {
-	DataDir     string `mapstructure:"data-dir"`
-	KafkaListen string `mapstructure:"kafka-listen"`
-	Sync        bool   `mapstructure:"sync"`
+	DataDir     string   `mapstructure:"data-dir"`
+	KafkaListen string   `mapstructure:"kafka-listen"`
+	Sync        bool     `mapstructure:"sync"`
+	DB          sink.URL `mapstructure:"db"` // of dev alone; "" is a SQLite file in the data directory
 }
 
 // DefaultConfig keeps its data in the user's data folder.
@@ -24,6 +26,13 @@ func (c Config) Validate() error {
 	kafka.Listen = c.KafkaListen
 	if err := kafka.Validate(); err != nil {
 		return fmt.Errorf("dev.kafka-listen: %w", err)
+	}
+	if c.DB != "" {
+		db := sink.DefaultConfig()
+		db.URL = c.DB
+		if err := db.Validate(); err != nil {
+			return fmt.Errorf("dev.db: %w", err)
+		}
 	}
 	return nil
 }

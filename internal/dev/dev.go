@@ -10,9 +10,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -38,7 +40,7 @@ type Options struct {
 	NewTopic  topic.Config
 	Serve     ingest.Config
 	Process   process.Config
-	DB        sink.Config // without a URL a SQLite file in the data directory
+	DB        sink.Config // its URL is replaced by Config.DB, or a SQLite file in the data directory
 	Admin     telemetry.AdminConfig
 	Rules     order.Rules
 	Registry  *prometheus.Registry
@@ -107,12 +109,19 @@ func dataDir(opts Options) (string, error) {
 }
 
 // placeDB puts the database into dir, or into a folder that forget removes
-// where nothing is kept.
+// where nothing is kept. A database that is configured for process is not taken:
+// orders of an experiment, and the offsets of a broker that nobody else has, do
+// not belong there.
 func placeDB(opts *Options, dir string) (forget func(), err error) {
-	if opts.DB.URL != "" {
-		return func() {}, nil
+	if opts.DB.URL != "" && opts.DB.URL != opts.Config.DB {
+		opts.Log.Warn("dev takes no account of db.url: it has a database of its own",
+			"hint", "name another one for dev alone with --db (dev.db); the other commands go by db.url unless they are given --db")
 	}
 	forget = func() {}
+	if opts.Config.DB != "" {
+		opts.DB.URL = opts.Config.DB
+		return forget, nil
+	}
 	if dir == "" {
 		if dir, err = os.MkdirTemp("", "ordersctl-"); err != nil {
 			return nil, fmt.Errorf("make a folder for the database: %w", err)
@@ -154,12 +163,15 @@ func runOn(ctx context.Context, opts Options, addr string, ready func(Info)) err
 		return err
 	}
 	opts.Admin.Listen = local(opts.Admin.Listen)
-	admin, err := telemetry.NewAdmin(ctx, opts.Admin, opts.Registry, edge.Readiness, opts.Log)
+	var consumer atomic.Pointer[process.Worker]
+	admin, err := telemetry.NewAdmin(ctx, opts.Admin, opts.Registry, func() telemetry.Readiness {
+		return readiness(edge.Readiness(), consumer.Load())
+	}, opts.Log)
 	if err != nil {
 		edge.Close()
 		return err
 	}
-	finish, err := startProcess(ctx, opts, admin)
+	finish, err := startProcess(ctx, opts, admin, &consumer)
 	if err != nil {
 		edge.Close()
 		return errors.Join(err, admin.Close())
@@ -180,7 +192,7 @@ func runOn(ctx context.Context, opts Options, addr string, ready func(Info)) err
 // startProcess runs the consumer until finish is called. One that ends by
 // itself, as when the topic was deleted, leaves the rest running: here people
 // try things out.
-func startProcess(ctx context.Context, opts Options, admin *telemetry.Admin) (finish func() error, err error) {
+func startProcess(ctx context.Context, opts Options, admin *telemetry.Admin, started *atomic.Pointer[process.Worker]) (finish func() error, err error) {
 	store, err := process.OpenStore(ctx, process.MigrateAuto, opts.DB, opts.Log)
 	if err != nil {
 		return nil, err
@@ -193,6 +205,7 @@ func startProcess(ctx context.Context, opts Options, admin *telemetry.Admin) (fi
 		return nil, errors.Join(err, store.Close())
 	}
 	admin.Handle("GET /status", w)
+	started.Store(w)
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	ended := make(chan struct{})
 	go func() {
@@ -211,6 +224,21 @@ func startProcess(ctx context.Context, opts Options, admin *telemetry.Admin) (fi
 		<-ended
 		return store.Close()
 	}, nil
+}
+
+// readiness is the edge's: it takes orders, whatever the consumer does. How that
+// one stands is in the detail.
+func readiness(r telemetry.Readiness, w *process.Worker) telemetry.Readiness {
+	if w == nil {
+		return r
+	}
+	detail := map[string]string{"process": w.Status().State}
+	for key, value := range w.Readiness().Detail {
+		detail["process_"+key] = value
+	}
+	maps.Copy(detail, r.Detail)
+	r.Detail = detail
+	return r
 }
 
 // ensureTopics makes the topics where they are missing and counts the orders

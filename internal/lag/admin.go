@@ -24,7 +24,9 @@ type Process struct {
 	Group      string     `json:"group"`
 	Topic      string     `json:"topic"`
 	TopicID    string     `json:"topic_id"`
-	State      string     `json:"state"` // running, draining
+	State      string     `json:"state"`  // running, draining, ended
+	Reason     string     `json:"reason"` // of the whole: kafka, error
+	Detail     string     `json:"detail"`
 	Partitions []Standing `json:"partitions"`
 }
 

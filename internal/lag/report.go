@@ -232,6 +232,9 @@ func (r *Report) Tell(answers []Answer) {
 		if a.Process == nil || a.Process.Group != r.Group.Name || a.Process.TopicID != r.TopicID {
 			continue
 		}
+		if a.Process.State == "ended" {
+			r.Problems = append(r.Problems, fmt.Sprintf("process at %s has ended: %s", a.Addr, a.Process.Detail))
+		}
 		for _, s := range a.Process.Partitions {
 			i := slices.IndexFunc(r.Partitions, func(p Partition) bool { return p.Partition == s.Partition })
 			if i < 0 {

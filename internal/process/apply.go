@@ -1,6 +1,7 @@
 package process
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -22,6 +23,9 @@ const (
 func (p *partition) apply(records []*kgo.Record) bool {
 	b := p.decode(records)
 	if b == nil {
+		p.mu.Lock()
+		p.waiting = time.Time{}
+		p.mu.Unlock()
 		return true
 	}
 	quick, pause, began := 0, backoff{}, time.Now()
@@ -117,8 +121,22 @@ func (p *partition) write(b *batch) (sink.Written, error) {
 			return written, err
 		}
 		p.w.metrics.bisects.Add(float64(unburied.Bisects))
+		p.refused(b, unburied.Refused)
 		if err := p.bury(p.ctx, b, unburied.Refused); err != nil {
 			return written, err
+		}
+	}
+}
+
+// refused counts what the database refuses for its data, each record once.
+func (p *partition) refused(b *batch, entries []int) {
+	for _, i := range entries {
+		if b.Entries[i].Refusal.Class == sink.RefusedDatabase && !b.refused[i] {
+			if b.refused == nil {
+				b.refused = map[int]bool{}
+			}
+			b.refused[i] = true
+			p.w.metrics.dbErrors.WithLabelValues(string(sink.ClassData)).Inc()
 		}
 	}
 }
@@ -187,14 +205,15 @@ func (p *partition) found(err error, pause *backoff) (int64, bool) {
 		if err != nil && !p.hold(err, pause) {
 			return 0, false
 		}
-		var at map[int32]location
 		answered := p.asking()
-		at, err = p.w.locate(p.ctx, []int32{p.number})
+		at, unknown, failed := p.w.locate(p.ctx, []int32{p.number})
 		answered()
-		if err == nil {
+		if err = cmp.Or(failed, unknown[p.number]); err == nil {
+			l := at[p.number]
+			p.saw(l.end)
 			p.healed()
-			p.breaker = at[p.number].breaker
-			return at[p.number].next, true
+			p.breaker = l.breaker
+			return l.next, true
 		}
 	}
 }
@@ -228,9 +247,10 @@ func (p *partition) took(b *batch, written sink.Written, took time.Duration) {
 	}
 	p.mu.Lock()
 	p.regainLocked()
-	p.next = max(written.Next, b.Next)
-	p.applied = b.read
-	p.end = max(p.end, p.next)
+	p.passLocked(max(written.Next, b.Next), b.rest)
+	if p.next > p.end {
+		p.end, p.grew = p.next, now
+	}
 	p.mu.Unlock()
 	if b.trip != nil {
 		p.trip(b.trip)
@@ -244,6 +264,7 @@ func (p *partition) trip(t *trippedError) {
 	p.w.tripped[p.number] = t.why
 	p.w.mu.Unlock()
 	p.mu.Lock()
+	p.waiting = p.oldestLocked() // it stays the oldest, though it is held no more
 	p.queue, p.bytes = nil, 0
 	p.pauseLocked(pausedBreaker, t.why)
 	next := p.next

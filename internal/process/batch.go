@@ -19,8 +19,9 @@ import (
 type batch struct {
 	sink.Batch
 	records  []*kgo.Record // of the entries
-	read     time.Time     // of the last record, or marker
+	rest     time.Time     // timestamp of the record that was cut off, zero where none was
 	attempts int
+	refused  map[int]bool  // entries that the database refused for their data
 	trip     *trippedError // the breaker opens behind this batch
 }
 
@@ -38,7 +39,7 @@ func (p *partition) decode(records []*kgo.Record) *batch {
 	}
 	last := records[len(records)-1]
 	records = slices.DeleteFunc(records, func(r *kgo.Record) bool { return r.Attrs.IsControl() })
-	b := &batch{records: records, read: last.Timestamp, Batch: sink.Batch{
+	b := &batch{records: records, Batch: sink.Batch{
 		Group: w.opts.Group, Topic: w.opts.Topic, TopicID: w.info.ID, Partition: p.number,
 		First: next, Next: last.Offset + 1,
 		Entries: make([]sink.Entry, len(records)),
@@ -97,6 +98,6 @@ func refusal(r *kgo.Record, o *order.Order, err error) *sink.Refusal {
 
 // cut keeps what stands before the nth entry.
 func (b *batch) cut(n int) {
-	b.Next = b.Entries[n].Offset
+	b.Next, b.rest = b.Entries[n].Offset, b.records[n].Timestamp
 	b.Entries, b.records = b.Entries[:n], b.records[:n]
 }

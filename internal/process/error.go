@@ -43,7 +43,7 @@ func (e *madeAnewError) Error() string {
 
 // Hint is the next step.
 func (e *madeAnewError) Hint() string {
-	return "its records are other ones under the same offsets: consume it with another --group, or into another database"
+	return "its records are other ones under the same offsets: consume it with another --group, or into another database (--db)"
 }
 
 // lossError is what the client found out about records that Kafka lost.
@@ -107,18 +107,7 @@ func (w *Worker) blame(err error) string {
 // say logs an error that holds a partition up: a misdeployment loudly, others
 // as warnings, and none of them over and over.
 func (w *Worker) say(reason string, err error, args ...any) {
-	key := reason + err.Error()
-	w.mu.Lock()
-	last, again := w.told[key]
-	again = again && time.Since(last) < sayEvery
-	if !again {
-		if len(w.told) > 100 { // errors with numbers in them
-			clear(w.told)
-		}
-		w.told[key] = time.Now()
-	}
-	w.mu.Unlock()
-	if again {
+	if w.again(reason + err.Error()) {
 		return
 	}
 	level, msg := slog.LevelWarn, "waiting for Kafka"
@@ -136,6 +125,20 @@ func (w *Worker) say(reason string, err error, args ...any) {
 		args = append(args, "hint", hinted.Hint())
 	}
 	w.log.Log(context.Background(), level, msg, args...) //nolint:forbidigo // slog wants one
+}
+
+// again tells whether this was logged just now.
+func (w *Worker) again(what string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if last, told := w.told[what]; told && time.Since(last) < sayEvery {
+		return true
+	}
+	if len(w.told) > 100 { // errors with numbers in them
+		clear(w.told)
+	}
+	w.told[what] = time.Now()
+	return false
 }
 
 // sayEvery is how often the same error is logged.

@@ -228,6 +228,12 @@ func (f *fold) Retain(_ context.Context, floors []sink.Place, before time.Time) 
 	return 0, nil
 }
 
+func (f *fold) Committed(_ context.Context, group string) ([]sink.Committed, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return []sink.Committed{{Group: group, Topic: "orders", TopicID: f.topicID}}, nil
+}
+
 // state is a copy of all that is booked.
 func (f *fold) state() (rows map[string]row, places map[sink.Place]booking) {
 	f.mu.Lock()

@@ -3,7 +3,6 @@ package process
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -51,7 +50,7 @@ func (w *Worker) revoked(ctx context.Context, _ *kgo.Client, taken map[string][]
 		return
 	}
 	abandoned := w.letGo(gone, w.opts.DrainTimeout)
-	w.commit(ctx, gone)
+	w.commitLast(ctx, gone)
 	w.log.Info("partitions revoked", "topic", w.opts.Topic, "partitions", taken[w.opts.Topic], "abandoned_batches", abandoned)
 }
 
@@ -65,6 +64,7 @@ func (w *Worker) lost(_ context.Context, _ *kgo.Client, taken map[string][]int32
 	for _, p := range gone {
 		p.stop()
 		p.cancel()
+		w.miss(p.number)
 	}
 	w.log.Warn("partitions lost: the group went on without us", "topic", w.opts.Topic, "partitions", taken[w.opts.Topic])
 }
@@ -83,12 +83,21 @@ func (w *Worker) forget(numbers []int32) []*partition {
 	return gone
 }
 
+// nowhere is where the client is sent while it is not known from where a
+// partition is to be read: an offset that no log reaches. It is not fetched
+// meanwhile; if it were, nothing would come.
+const nowhere = int64(1) << 62
+
 // position says where the partitions that were assigned are read from. It
 // waits for the database as long as it takes: the client sends heartbeats
 // meanwhile, goes on with other partitions, and ends ctx when the group wants
-// to rebalance.
-func (w *Worker) position(ctx context.Context, asked map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
-	numbers := slices.Sorted(maps.Keys(asked[w.opts.Topic]))
+// to rebalance. A partition of which Kafka does not say where its log begins
+// and ends does not keep the others waiting: its worker goes on asking.
+func (w *Worker) position(ctx context.Context, given map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
+	numbers := slices.Sorted(maps.Keys(given[w.opts.Topic]))
+	if len(numbers) == 0 {
+		return given, nil
+	}
 	var waiting []*partition
 	for _, number := range numbers {
 		if p := w.ours(number); p != nil {
@@ -100,15 +109,20 @@ func (w *Worker) position(ctx context.Context, asked map[string]map[int32]kgo.Of
 	}
 	pause := backoff{}
 	for {
-		at, err := w.locate(ctx, numbers)
+		at, unknown, err := w.locate(ctx, numbers)
 		if err == nil {
 			offsets := map[int32]kgo.Offset{}
-			for _, p := range waiting {
-				p.resume(pausedOutage, pausedDeploy, pausedKafka)
-				p.start(at[p.number])
-			}
 			for number, l := range at {
 				offsets[number] = kgo.NewOffset().At(l.next)
+			}
+			for _, p := range waiting {
+				p.resume(pausedOutage, pausedDeploy, pausedKafka)
+				if l, ok := at[p.number]; ok {
+					p.start(l)
+					continue
+				}
+				offsets[p.number] = kgo.NewOffset().At(nowhere)
+				p.startLater(unknown[p.number])
 			}
 			return map[string]map[int32]kgo.Offset{w.opts.Topic: offsets}, nil
 		}
@@ -153,45 +167,52 @@ type location struct {
 }
 
 // locate asks the database where to read on, and holds that against the log.
-func (w *Worker) locate(ctx context.Context, numbers []int32) (map[int32]location, error) {
+// Partitions of which Kafka does not tell enough are unknown, each with its
+// reason; err concerns all of them.
+func (w *Worker) locate(ctx context.Context, numbers []int32) (at map[int32]location, unknown map[int32]error, err error) {
 	if err := w.sameTopic(ctx); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	starts, ends, err := w.bounds(ctx)
-	if err != nil {
-		return nil, &kafkaError{client.Explain(err, w.opts.Kafka)}
-	}
-	asked := map[int32]int64{}
-	for _, number := range numbers {
-		if _, ok := starts[number]; !ok {
-			return nil, &kafkaError{fmt.Errorf("the broker does not say where partition %d of topic %s begins", number, w.opts.Topic)}
+	at, unknown = map[int32]location{}, map[int32]error{}
+	starts, ends := map[int32]int64{}, map[int32]int64{}
+	for number, b := range w.bounds(ctx, numbers) {
+		if b.err != nil {
+			unknown[number] = b.err
+			continue
 		}
-		asked[number] = starts[number]
+		starts[number], ends[number] = b.start, b.end
 	}
-	have, err := w.store.Claim(ctx, w.claim(asked))
+	if len(starts) == 0 {
+		return at, unknown, nil
+	}
+	have, err := w.store.Claim(ctx, w.claim(starts))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	found := map[int32]location{}
 	for number, next := range have {
 		if next > ends[number] {
-			return nil, &gapError{w.opts.Topic, number, next, starts[number], ends[number]}
+			return nil, nil, &gapError{w.opts.Topic, number, next, starts[number], ends[number]}
 		}
 		if next < starts[number] {
 			if next, err = w.skip(ctx, number, next, starts[number], ends[number]); err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 		}
 		b, last, err := w.recall(ctx, number, starts[number], next)
-		if err == nil {
-			err = w.sameLog(ctx, last)
-		}
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		found[number] = location{next, ends[number], b}
+		var kafka *kafkaError
+		switch err := w.sameLog(ctx, last); {
+		case errors.As(err, &kafka):
+			unknown[number] = err
+		case err != nil:
+			return nil, nil, err
+		default:
+			at[number] = location{next, ends[number], b}
+		}
 	}
-	return found, nil
+	return at, unknown, nil
 }
 
 // skip books what is missing in the log, or refuses to.
@@ -214,46 +235,40 @@ func (w *Worker) claim(start map[int32]int64) sink.Claim {
 // sameTopic makes sure that the name still stands for the topic that we began
 // with.
 func (w *Worker) sameTopic(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, w.opts.Kafka.ConnectTimeout)
-	defer cancel()
-	id, _, err := topic.Exists(ctx, client.Admin(w.admin), w.opts.Topic)
-	if err != nil {
-		return &kafkaError{client.Explain(err, w.opts.Kafka)}
-	}
-	if now := topic.FormatID(id); now != w.info.ID {
-		return &madeAnewError{w.opts.Topic, w.opts.Group, w.info.ID, now}
-	}
-	return nil
+	_, err := w.countPartitions(ctx)
+	return err
 }
 
-func (w *Worker) bounds(ctx context.Context) (starts, ends map[int32]int64, err error) {
-	ctx, cancel := context.WithTimeout(ctx, w.opts.Kafka.RequestTimeout)
+// countPartitions is how many partitions the topic has now, where it is the one
+// that we began with.
+func (w *Worker) countPartitions(ctx context.Context) (int, error) {
+	ctx, cancel := context.WithTimeout(ctx, w.opts.Kafka.ConnectTimeout)
 	defer cancel()
-	adm := client.Admin(w.admin)
-	s, err := adm.ListStartOffsets(ctx, w.opts.Topic)
+	id, partitions, err := topic.Exists(ctx, client.Admin(w.admin), w.opts.Topic)
 	if err != nil {
-		return nil, nil, err
+		return 0, &kafkaError{client.Explain(err, w.opts.Kafka)}
 	}
-	e, err := adm.ListEndOffsets(ctx, w.opts.Topic)
-	if err != nil {
-		return nil, nil, err
+	if now := topic.FormatID(id); now != w.info.ID {
+		return 0, &madeAnewError{w.opts.Topic, w.opts.Group, w.info.ID, now}
 	}
-	starts, ends = map[int32]int64{}, map[int32]int64{}
-	for number, o := range s[w.opts.Topic] {
-		end := e[w.opts.Topic][number]
-		if o.Err == nil && end.Err == nil {
-			starts[number], ends[number] = o.Offset, end.Offset
-		}
-	}
-	return starts, ends, nil
+	return partitions, nil
 }
 
 // fetchError looks at what the client can't read.
 func (w *Worker) fetchError(number int32, err error) {
 	p := w.ours(number)
-	var loss *kgo.ErrDataLoss
+	var (
+		loss  *kgo.ErrDataLoss
+		large *kgo.ErrDecompressTooLarge
+	)
 	switch {
-	case errors.Is(err, context.Canceled), errors.Is(err, kgo.ErrClientClosed):
+	case errors.Is(err, context.Canceled), errors.Is(err, kgo.ErrClientClosed), errors.Is(err, errEnough):
+	case errors.As(err, &large):
+		err := &tooLargeError{w.opts.Group, large}
+		w.say(pausedKafka, err, "partition", number)
+		if p != nil {
+			p.pause(pausedLarge, err.Error())
+		}
 	case errors.As(err, &loss):
 		w.fail(&lossError{w.opts.Topic, loss})
 	case errors.Is(err, kerr.OffsetOutOfRange) && p != nil:
@@ -293,11 +308,24 @@ func (w *Worker) fatal(ctx context.Context, err error) bool {
 	case errors.As(err, &gap), errors.As(err, &anew), errors.As(err, &log), errors.Is(err, sink.ErrLogChanged):
 		w.fail(err)
 	case errors.Is(err, sink.ErrTopicChanged):
-		w.fail(&madeAnewError{w.opts.Topic, w.opts.Group, "another one", w.info.ID})
+		w.fail(&madeAnewError{w.opts.Topic, w.opts.Group, w.idInDatabase(ctx), w.info.ID})
 	default:
 		return ctx.Err() != nil
 	}
 	return true
+}
+
+// idInDatabase is the id under which the database has the topic's name.
+func (w *Worker) idInDatabase(ctx context.Context) string {
+	list, err := w.store.Committed(ctx, w.opts.Group)
+	if err == nil {
+		for _, c := range list {
+			if c.Topic == w.opts.Topic && c.TopicID != w.info.ID {
+				return c.TopicID
+			}
+		}
+	}
+	return "another one"
 }
 
 // backoff doubles from 250 ms to 30 s. A fifth of it is chance, so that not all

@@ -81,7 +81,7 @@ func (m *metrics) outcome(o sink.Outcome) prometheus.Counter { return m.outcomes
 type gauges struct{ w *Worker }
 
 func pausedDesc() *prometheus.Desc {
-	return prometheus.NewDesc("ordersctl_partitions_paused", "Partitions of this member that stand still.", []string{"reason"}, nil)
+	return prometheus.NewDesc("ordersctl_partitions_paused", "Partitions of this member that stand still, or were lost because Kafka does not answer.", []string{"reason"}, nil)
 }
 
 func lagDesc() *prometheus.Desc {
@@ -89,7 +89,11 @@ func lagDesc() *prometheus.Desc {
 }
 
 func lagSecondsDesc() *prometheus.Desc {
-	return prometheus.NewDesc("ordersctl_consumer_lag_seconds", "How far the database is behind at the worst partition of this member, by the records' timestamps.", nil, nil)
+	return prometheus.NewDesc("ordersctl_consumer_lag_seconds", "Age of the oldest record that waits, by its timestamp, at the worst partition of this member.", nil, nil)
+}
+
+func reachedDesc() *prometheus.Desc {
+	return prometheus.NewDesc("ordersctl_process_kafka_up", "1 where Kafka answered when it was asked last, else 0.", nil, nil)
 }
 
 // Describe is as of [prometheus.Collector].
@@ -97,21 +101,36 @@ func (g *gauges) Describe(to chan<- *prometheus.Desc) {
 	to <- pausedDesc()
 	to <- lagDesc()
 	to <- lagSecondsDesc()
+	to <- reachedDesc()
 }
 
-// Collect is as of [prometheus.Collector].
+// Collect is as of [prometheus.Collector]. Of what is not known there is no
+// sample: a zero would say that all is well.
 func (g *gauges) Collect(to chan<- prometheus.Metric) {
 	paused := map[string]int{}
-	worst := 0.0
+	worst := -1.0
+	gauge := func(d *prometheus.Desc, value float64, labels ...string) {
+		to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
+	}
 	for _, p := range g.w.Status().Partitions {
 		if p.Reason != "" {
 			paused[p.Reason]++
 		}
-		to <- prometheus.MustNewConstMetric(lagDesc(), prometheus.GaugeValue, float64(p.Lag), strconv.Itoa(int(p.Partition)))
+		if p.Lag >= 0 {
+			gauge(lagDesc(), float64(p.Lag), strconv.Itoa(int(p.Partition)))
+		}
 		worst = max(worst, p.LagSeconds)
 	}
+	paused[pausedKafka] += g.w.missing()
 	for _, reason := range pauseReasons() {
-		to <- prometheus.MustNewConstMetric(pausedDesc(), prometheus.GaugeValue, float64(paused[reason]), reason)
+		gauge(pausedDesc(), float64(paused[reason]), reason)
 	}
-	to <- prometheus.MustNewConstMetric(lagSecondsDesc(), prometheus.GaugeValue, worst)
+	if worst >= 0 {
+		gauge(lagSecondsDesc(), worst)
+	}
+	up := 0.0
+	if g.w.reachable() {
+		up = 1
+	}
+	gauge(reachedDesc(), up)
 }

@@ -3,9 +3,6 @@ package process
 import (
 	"context"
 
-	"github.com/twmb/franz-go/pkg/kadm"
-
-	"github.com/ordersctl/ordersctl/internal/client"
 	"github.com/ordersctl/ordersctl/internal/sink"
 )
 
@@ -15,28 +12,20 @@ import (
 // record ever reaches would make all that follow stale. The order itself is as
 // good as any.
 func (w *Worker) origins(ctx context.Context, b *batch) error {
-	var ends kadm.ListedOffsets
 	ignored, first := 0, sink.Entry{}
 	for i := range b.Entries {
 		e := &b.Entries[i]
 		if e.Origin == nil || e.Origin.TopicID != b.TopicID {
 			continue // of another topic: such places are compared with nothing
 		}
-		end, ok := e.Offset, true
+		ok := e.Origin.Offset < e.Offset
 		if e.Origin.Partition != b.Partition {
-			if ends == nil {
-				var err error
-				if ends, err = w.ends(ctx); err != nil {
-					return err
-				}
+			var err error
+			if ok, err = w.stands(ctx, e.Origin); err != nil {
+				return err
 			}
-			var o kadm.ListedOffset
-			if o, ok = ends.Lookup(b.Topic, e.Origin.Partition); o.Err != nil {
-				return &kafkaError{client.Explain(o.Err, w.opts.Kafka)}
-			}
-			end = o.Offset
 		}
-		if ok && e.Origin.Offset < end {
+		if ok {
 			continue
 		}
 		if ignored++; ignored == 1 {
@@ -51,12 +40,17 @@ func (w *Worker) origins(ctx context.Context, b *batch) error {
 	return nil
 }
 
-func (w *Worker) ends(ctx context.Context) (kadm.ListedOffsets, error) {
-	ctx, cancel := context.WithTimeout(ctx, w.opts.Kafka.RequestTimeout)
-	defer cancel()
-	ends, err := client.Admin(w.admin).ListEndOffsets(ctx, w.opts.Topic)
-	if err != nil {
-		return nil, &kafkaError{client.Explain(err, w.opts.Kafka)}
+// stands tells whether a place of the topic is in the log. What the log was
+// seen to reach it still reaches, so a partition that can't be asked now holds
+// up only what is beyond that.
+func (w *Worker) stands(ctx context.Context, at *sink.Place) (bool, error) {
+	if at.Partition < 0 || w.reaches(at.Partition, at.Offset) {
+		return at.Partition >= 0, nil
 	}
-	return ends, nil
+	partitions, err := w.countPartitions(ctx)
+	if err != nil || int(at.Partition) >= partitions {
+		return false, err
+	}
+	b := w.bounds(ctx, []int32{at.Partition})[at.Partition]
+	return at.Offset < b.end, b.err
 }

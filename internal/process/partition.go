@@ -16,6 +16,9 @@ const (
 	pausedBreaker = "breaker"       // too many of them
 	pausedKafka   = "kafka"         // Kafka does not say where the log begins and ends, or refuses to be read
 
+	// Shown as kafka, but nothing ends it here: a batch that is not decompressed.
+	pausedLarge = "large"
+
 	// Not shown: the usual course of things.
 	pausedFull = "full" // the queue
 	pausedSeek = "seek" // on the way to another offset
@@ -39,7 +42,8 @@ type partition struct {
 	once     sync.Once     // stopping
 
 	mu      sync.Mutex
-	started bool                 // guarded by mu: it knows where it stands
+	started bool                 // guarded by mu: there is a worker, or never will be
+	placed  bool                 // guarded by mu: it is known where it stands
 	gone    bool                 // guarded by mu: asked to end; whether it is fetched is not its business any more
 	next    int64                // guarded by mu: the database's next offset
 	expect  int64                // guarded by mu: of the next record to come
@@ -48,7 +52,10 @@ type partition struct {
 	bytes   int                  // guarded by mu: of the queue
 	astray  bool                 // guarded by mu: the log has no record at expect; look when the queue is empty
 	reasons map[string]pauseInfo // guarded by mu: why it is not fetched
-	applied time.Time            // guarded by mu: timestamp of the record applied last
+	blind   pauseInfo            // guarded by mu: since when Kafka does not tell of its log, zero where it does
+	waiting time.Time            // guarded by mu: timestamp of the record at next, where it was read
+	grew    time.Time            // guarded by mu: when end was seen to move last
+	unread  time.Time            // guarded by mu: since when there is something to be read
 	most    int                  // guarded by mu: records of a batch
 	asked   time.Time            // guarded by mu: since when the database is waited for, zero where it is not
 	sent    int64                // guarded by mu: next offset as committed to Kafka
@@ -73,17 +80,36 @@ func newPartition(w *Worker, number int32) *partition {
 
 // start lets the worker begin.
 func (p *partition) start(at location) {
+	p.begin(func() {
+		p.expect, p.end, p.grew, p.breaker = at.next, at.end, time.Now(), at.breaker
+		p.passLocked(at.next, time.Time{})
+		p.w.calls.hunger()
+	}, p.work)
+}
+
+// startLater lets the worker begin by finding out where it stands, as what was
+// asked of Kafka ended in err. Nothing is read meanwhile.
+func (p *partition) startLater(err error) {
+	p.begin(func() { p.pauseLocked(pausedSeek, "") }, func() {
+		if next, ok := p.found(err, &backoff{}); ok {
+			p.seek(next)
+			p.work()
+		}
+	})
+}
+
+func (p *partition) begin(prepare, work func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.started {
 		return
 	}
-	p.started, p.next, p.expect, p.end, p.breaker = true, at.next, at.next, at.end, at.breaker
-	p.w.calls.hunger()
+	p.started = true
+	prepare()
 	p.w.ended.Go(func() {
 		defer close(p.done)
 		defer p.cancel()
-		p.work()
+		work()
 	})
 }
 
@@ -94,6 +120,9 @@ func (p *partition) stop() {
 		defer p.mu.Unlock()
 		p.gone = true
 		close(p.stopping)
+		if !p.placed {
+			p.cancel() // nothing of it is in flight
+		}
 		if !p.started {
 			p.started = true // never to be
 			p.cancel()
@@ -138,7 +167,7 @@ const farAhead = 3
 func (p *partition) appetite() (hungry, stuffed bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.started || len(p.reasons) > 0 {
+	if !p.placed || len(p.reasons) > 0 {
 		return false, false
 	}
 	return !p.supplied(1), p.supplied(1)
@@ -156,7 +185,7 @@ func (p *partition) halted() bool {
 func (p *partition) push(records []*kgo.Record) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(records) == 0 || !p.started {
+	if len(records) == 0 || !p.placed {
 		return
 	}
 	if p.halted() {
@@ -180,7 +209,51 @@ func (p *partition) push(records []*kgo.Record) {
 func (p *partition) saw(end int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.end = max(p.end, end)
+	p.blind = pauseInfo{}
+	if end > p.end {
+		p.end, p.grew = end, time.Now()
+	}
+	if p.unread.IsZero() && p.placed && p.end > p.next {
+		p.unread = p.grew
+	}
+}
+
+// ending is where the log was seen to end, -1 where it was not.
+func (p *partition) ending() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.end
+}
+
+// unseen notes that Kafka does not tell where the log ends.
+func (p *partition) unseen(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.blind.since.IsZero() {
+		p.blind.since = time.Now()
+	}
+	p.blind.detail = err.Error()
+}
+
+// oldestLocked is the timestamp of the oldest record that waits. One that was
+// not read yet is as old as it is known to be there.
+func (p *partition) oldestLocked() time.Time {
+	switch {
+	case !p.waiting.IsZero():
+		return p.waiting
+	case len(p.queue) > 0:
+		return p.queue[0].Timestamp
+	}
+	return p.unread
+}
+
+// passLocked notes that what stands before next is done; waiting is the
+// timestamp of the record that stands there, where it was read.
+func (p *partition) passLocked(next int64, waiting time.Time) {
+	p.placed, p.next, p.waiting, p.unread = true, next, waiting, time.Time{}
+	if p.end > next {
+		p.unread = p.grew // of those that were there before, none is left
+	}
 }
 
 func size(r *kgo.Record) int {
@@ -195,6 +268,9 @@ func size(r *kgo.Record) int {
 func (p *partition) lose() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if !p.placed {
+		return // none was looked for
+	}
 	p.astray = true
 	p.pauseLocked(pausedSeek, "")
 	p.wake()
@@ -253,12 +329,18 @@ func (p *partition) seek(next int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.queue, p.bytes, p.astray = nil, 0, false
-	p.next = next
+	if !p.placed || next != p.next {
+		p.passLocked(next, time.Time{})
+	}
 	p.pauseLocked(pausedSeek, "")
-	p.w.calls.add(func() { p.setOffset(next) })
+	p.w.calls.add(func() { p.setOffset(next, time.Now()) })
 }
 
-func (p *partition) setOffset(next int64) {
+// seekFor is how long the client may take from the answer of position until it
+// knows the partition: some moments.
+const seekFor = 10 * time.Second
+
+func (p *partition) setOffset(next int64, since time.Time) {
 	if p.w.ours(p.number) != p {
 		return // given away in the meantime
 	}
@@ -267,7 +349,11 @@ func (p *partition) setOffset(next int64) {
 	if _, ok := p.w.kafka.CommittedOffsets()[name][p.number]; !ok {
 		// The client skips in silence what it does not know to be consumed. That
 		// would leave us where we are: nothing may be read from there.
-		p.w.fail(&positionError{p.number, next})
+		if time.Since(since) > seekFor {
+			p.w.fail(&positionError{p.number, next})
+			return
+		}
+		time.AfterFunc(50*time.Millisecond, func() { p.w.calls.add(func() { p.setOffset(next, since) }) })
 		return
 	}
 	p.mu.Lock()
@@ -343,6 +429,9 @@ func (p *partition) take(n int) []*kgo.Record {
 	defer p.mu.Unlock()
 	records := p.queue[:n:n]
 	p.queue = p.queue[n:]
+	if n > 0 {
+		p.waiting = records[0].Timestamp
+	}
 	for _, r := range records {
 		p.bytes -= size(r)
 	}

@@ -28,7 +28,6 @@ import (
 	"github.com/ordersctl/ordersctl/internal/client"
 	"github.com/ordersctl/ordersctl/internal/order"
 	"github.com/ordersctl/ordersctl/internal/sink"
-	"github.com/ordersctl/ordersctl/internal/telemetry"
 	"github.com/ordersctl/ordersctl/internal/topic"
 )
 
@@ -36,8 +35,8 @@ const (
 	// Of one poll: what is over stays in the client, so that one poll does not
 	// overrun the queues.
 	maxPoll = 10_000
-	// Of one broker's answer; with the queues this bounds what is held.
-	maxFetch       = 16 << 20
+	// Of one broker's answer, as it is in the log; see unpacker for what it becomes.
+	maxFetch       = 8 << 20
 	sessionTimeout = 15 * time.Second
 	// How long the group may take for what is not a batch: commit, leave.
 	lastWords = 5 * time.Second
@@ -70,6 +69,7 @@ type Worker struct {
 	large   large // writes those that are too large for kafka
 	dlqID   [16]byte
 	letters int // max.message.bytes of the dead letter topic
+	unpack  *unpacker
 
 	ready    chan struct{} // closed when kafka is set: the callbacks come before
 	draining atomic.Bool
@@ -83,6 +83,10 @@ type Worker struct {
 	before     map[int32]<-chan struct{} // guarded by mu: closed when the last worker of a partition has ended
 	tripped    map[int32]string          // guarded by mu: why a breaker is open
 	told       map[string]time.Time      // guarded by mu: errors that were logged just now
+	ends       map[int32]int64           // guarded by mu: how far each log was seen to reach
+	away       pauseInfo                 // guarded by mu: since when Kafka does not answer, zero where it does
+	missed     map[int32]bool            // guarded by mu: partitions that were lost since Kafka answered last
+	over       pauseInfo                 // guarded by mu: since when the run has ended, and why by itself
 }
 
 // TopicInfo is what was found of the topic at the start.
@@ -105,12 +109,15 @@ func New(ctx context.Context, opts Options) (*Worker, error) {
 		tripped:    map[int32]string{},
 		ready:      make(chan struct{}),
 		told:       map[string]time.Time{},
+		ends:       map[int32]int64{},
+		missed:     map[int32]bool{},
 		calls:      calls{hungry: make(chan struct{}, 1)},
 	}
 	var err error
-	if w.admin, err = client.Dial(ctx, opts.Kafka, opts.Log); err != nil {
+	if w.admin, err = client.Dial(ctx, opts.Kafka, opts.Log, kgo.MaxDecompressBatchBytes(maxBatch)); err != nil {
 		return nil, err
 	}
+	w.unpack = newUnpacker(w.admin)
 	if err := w.findTopics(ctx); err != nil {
 		w.admin.Close()
 		return nil, err
@@ -193,27 +200,6 @@ func (w *Worker) Topic() TopicInfo { return w.info }
 // Close gives up a worker that was never run.
 func (w *Worker) Close() { w.admin.Close() }
 
-// Readiness is for /readyz: ready from the start until the end begins. A
-// database that is away shows in the detail and does not make it unready:
-// nothing would be better for taking this instance away.
-func (w *Worker) Readiness() telemetry.Readiness {
-	s := w.Status()
-	r := telemetry.Readiness{Ready: !w.draining.Load(), Detail: map[string]string{
-		"topic":      w.opts.Topic,
-		"group":      w.opts.Group,
-		"partitions": strconv.Itoa(len(s.Partitions)),
-	}}
-	for _, p := range s.Partitions {
-		if p.Reason != "" {
-			r.Detail["paused_"+strconv.Itoa(int(p.Partition))] = p.Reason
-		}
-	}
-	if !r.Ready {
-		r.Reason = "draining"
-	}
-	return r
-}
-
 // Run consumes until ctx ends and then drains: the batches in flight are
 // finished, offsets are committed, the group is left. It ends by itself, with
 // an error, where going on could lose or double something. Run closes what New
@@ -238,10 +224,23 @@ func (w *Worker) Run(ctx context.Context) error {
 	w.drain(context.WithoutCancel(ctx))
 	stop()
 	beside.Wait()
-	if cause := context.Cause(work); ctx.Err() == nil {
-		return cause
+	var cause error
+	if ctx.Err() == nil {
+		cause = context.Cause(work)
 	}
-	return nil
+	w.end(cause)
+	return cause
+}
+
+// end notes that nothing comes any more, and why where it was not asked for.
+func (w *Worker) end(cause error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.over = pauseInfo{since: time.Now()}
+	if cause != nil {
+		w.over.detail = cause.Error()
+	}
+	clear(w.partitions) // of this member none is left
 }
 
 func (w *Worker) clientOptions() []kgo.Opt {
@@ -268,6 +267,7 @@ func (w *Worker) clientOptions() []kgo.Opt {
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.KeepControlRecords(),
 		kgo.FetchMaxBytes(maxFetch),
+		kgo.WithDecompressor(w.unpack),
 		kgo.FetchMaxWait(500 * time.Millisecond),
 		kgo.MaxBufferedRecords(256 << 10), // all partitions' batches full of dead letters
 	}
@@ -287,12 +287,15 @@ func (w *Worker) poll(ctx context.Context) {
 	defer cancel()
 	w.calls.poll(cancel)
 	w.digest(ctx)
+	w.unpack.polled()
 	fetches := w.kafka.PollRecords(ctx, maxPoll)
 	defer w.kafka.AllowRebalance()
 	fetches.EachError(func(_ string, number int32, err error) { w.fetchError(number, err) })
 	fetches.EachPartition(func(f kgo.FetchTopicPartition) {
 		if p := w.ours(f.Partition); p != nil {
-			p.saw(f.HighWatermark)
+			if f.Err == nil {
+				p.saw(f.HighWatermark)
+			}
 			p.push(f.Records)
 		}
 	})
@@ -344,7 +347,7 @@ func (w *Worker) drain(ctx context.Context) {
 	partitions := w.all()
 	w.log.Info("draining", "partitions", len(partitions), "timeout", w.opts.DrainTimeout.String())
 	abandoned := w.letGo(partitions, w.opts.DrainTimeout)
-	w.commit(ctx, partitions)
+	w.commitLast(ctx, partitions)
 	ctx, cancel := context.WithTimeout(ctx, lastWords)
 	defer cancel()
 	w.kafka.AllowRebalance()

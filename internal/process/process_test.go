@@ -114,6 +114,7 @@ func TestEveryRecordHasItsOutcome(t *testing.T) {
 		`ordersctl_consumer_lag_seconds`:                           "0",
 		`ordersctl_partitions_paused{reason="outage"}`:             "0",
 		`ordersctl_db_errors_total{class="outage"}`:                "0",
+		`ordersctl_db_errors_total{class="data"}`:                  "1",
 		`ordersctl_end_to_end_seconds`:                             "2",
 		`ordersctl_process_bisect_total`:                           "0",
 	} {
@@ -454,9 +455,9 @@ func TestATopicThatWasMadeAnewStops(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			k := startKafka(t, 1)
 			k.send(good(0, "a", "paid"))
-			f := newFold()
+			f, had := newFold(), k.topicID("orders")
 			err := start(t, k, f).wait()
-			if err == nil || !strings.Contains(err.Error(), "was deleted and made anew") {
+			if err == nil || !strings.Contains(err.Error(), "was deleted and made anew: its id is "+k.topicID("orders")) || !strings.Contains(err.Error(), had) {
 				t.Errorf("ended with %v", err)
 			}
 			if rows, _ := f.state(); rows["new"].Order != "" {
@@ -738,7 +739,7 @@ func TestOnlyWhatFollowsIsTaken(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			p := newPartition(w, 0)
 			defer p.cancel()
-			p.started, p.next, p.expect = true, 10, 10
+			p.started, p.placed, p.next, p.expect = true, true, 10, 10
 			test.before(p)
 			p.push(at(8, 9, 10))
 			p.push(at(10, 11, 15))

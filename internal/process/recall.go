@@ -98,7 +98,7 @@ func (w *Worker) fetch(ctx context.Context, number int32, offset int64) (*kgo.Re
 	if !ok || detail.Leader < 0 {
 		return nil, kerr.LeaderNotAvailable
 	}
-	const atLeast = 64 << 10 // Kafka answers with a whole batch, however large
+	const atLeast = 1 // Kafka answers with a whole batch, however large, and with one alone
 	req := kmsg.NewPtrFetchRequest()
 	req.MaxWaitMillis, req.MinBytes, req.MaxBytes = 500, 1, atLeast
 	req.SessionEpoch = -1 // KIP-227: no session
@@ -118,7 +118,7 @@ func (w *Worker) fetch(ctx context.Context, number int32, offset int64) (*kgo.Re
 		return nil, kerr.UnknownTopicOrPartition
 	}
 	got, _ := kgo.ProcessFetchPartition(kgo.ProcessFetchPartitionOpts{Offset: offset, Topic: w.opts.Topic, Partition: number},
-		&resp.Topics[0].Partitions[0], kgo.DefaultDecompressor(), nil)
+		&resp.Topics[0].Partitions[0], w.unpack.codecs, nil)
 	if len(got.Records) > 0 && got.Records[0].Offset == offset {
 		return got.Records[0], nil
 	}

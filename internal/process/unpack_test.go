@@ -1,0 +1,128 @@
+package process
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"runtime"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/ordersctl/ordersctl/internal/sink"
+)
+
+// Records that were compressed a thousand times and more: what is held here is
+// bounded as it is after decompression.
+func TestWhatIsDecompressedIsBounded(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a gigabyte of zeros")
+	}
+	k := startKafka(t, 1)
+	cl := k.dial(kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerBatchMaxBytes(1<<30), kgo.BrokerMaxWriteBytes(1<<30),
+		kgo.ProducerBatchCompression(kgo.ZstdCompression()), kgo.ProducerLinger(time.Second))
+	zeros := make([]byte, 1<<20)
+	const batches, each = 10, 40
+	for range batches {
+		rs := many(each, func(int) *kgo.Record { return &kgo.Record{Topic: "orders", Key: []byte("k"), Value: zeros} })
+		if err := cl.ProduceSync(t.Context(), rs...).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	runtime.GC()
+	var before runtime.MemStats
+	runtime.ReadMemStats(&before)
+	var most atomic.Uint64
+	stop := make(chan struct{})
+	defer close(stop)
+	go func() {
+		tick := time.NewTicker(5 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-stop:
+				return
+			case <-tick.C:
+				runtime.GC() // what is garbage is not held
+				var now runtime.MemStats
+				runtime.ReadMemStats(&now)
+				most.Store(max(most.Load(), now.HeapAlloc))
+			}
+		}
+	}()
+	f := newFold()
+	w := k.start(f, func(o *Options) { o.DLQBreaker = BreakerOff; o.Kafka.Compression = "zstd" })
+	until(t, "all is booked", func() bool { return f.at(0) == batches*each })
+	if held := (most.Load() - before.HeapAlloc) >> 20; held > 250 {
+		t.Errorf("%d MiB were held, of 400", held)
+	}
+	w.end()
+}
+
+// A budget that is spent leaves batches in the log, a poll renews it, and one
+// batch always goes through.
+func TestTheUnpackersBudget(t *testing.T) {
+	cl, err := kgo.NewClient(kgo.MaxDecompressBatchBytes(maxBatch))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	pack, err := kgo.DefaultCompressor(kgo.ZstdCompression())
+	if err != nil {
+		t.Fatal(err)
+	}
+	packed := func(n int) []byte {
+		out, _ := pack.Compress(new(bytes.Buffer), make([]byte, n))
+		return out
+	}
+	u := newUnpacker(cl)
+	large, small := packed(maxUnpacked+1), packed(1000)
+	for i, test := range []struct {
+		src  []byte
+		want error
+	}{{small, nil}, {large, nil}, {small, errEnough}} {
+		if _, err := u.Decompress(test.src, kgo.CodecZstd); !errors.Is(err, test.want) {
+			t.Errorf("%d: %v, want %v", i, err, test.want)
+		}
+	}
+	if out, err := u.Decompress([]byte("plain"), kgo.CodecNone); err != nil || string(out) != "plain" {
+		t.Errorf("what is not compressed: %q, %v", out, err)
+	}
+	u.polled()
+	if _, err := u.Decompress(packed(maxBatch+1), kgo.CodecZstd); !errors.Is(err, kgo.ErrMaxDecompress) {
+		t.Errorf("a batch that is too large: %v", err)
+	}
+	if _, err := u.Decompress(large, kgo.CodecZstd); err != nil {
+		t.Errorf("after a poll: %v", err)
+	}
+}
+
+// A batch that nobody should decompress holds its partition up, alone.
+func TestABatchThatIsTooLargeHoldsItsPartitionAlone(t *testing.T) {
+	k := startKafka(t, 2)
+	cl := k.dial(kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerBatchMaxBytes(1<<30), kgo.BrokerMaxWriteBytes(1<<30),
+		kgo.ProducerBatchCompression(kgo.ZstdCompression()))
+	k.send(good(0, "a", "paid"))
+	bomb := &kgo.Record{Topic: "orders", Key: []byte("k"), Value: make([]byte, maxBatch)}
+	if err := cl.ProduceSync(t.Context(), bomb).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	f := newFold()
+	met := make(chan struct{})
+	f.hook = func(_ context.Context, b *sink.Batch) error {
+		if b != nil && b.Partition == 0 {
+			<-met
+		}
+		return nil
+	}
+	w := k.start(f)
+	until(t, "it stands still", func() bool { return w.paused(0) == pausedKafka })
+	close(met)
+	k.send(good(1, "b", "paid"))
+	until(t, "the other goes on, and what stands before the batch is applied", func() bool { return f.at(1) == 1 && w.Status().Partitions[0].Next == 1 })
+	if f.at(0) != 1 || w.paused(0) != pausedKafka {
+		t.Errorf("it goes on at %d, paused for %q", f.at(0), w.paused(0))
+	}
+}
