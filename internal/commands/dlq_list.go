@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -40,7 +41,8 @@ wrote twice is one. --all lists replayed and discarded ones too.
 VIA is the client that sent the records, by their header of that name. TRIES is how
 often the record was tried, REPLAYS how often it had been replayed when it failed.
 NEWER says whether a later event of the order is applied, which makes a replay
-stale; "-" where the database can't be asked. -o json prints all that match, unless
+stale; "-" where the database can't be asked or can't tell: the order's row comes
+from another partition or topic, and a replay is applied over it. -o json prints all that match, unless
 --limit is given.`,
 		Example: `  ordersctl dlq list --since 6h
   ordersctl dlq list --class validation --reason '/total*' --limit 0
@@ -150,6 +152,7 @@ type letterRow struct {
 	Replays       int        `json:"replays"`
 	Newer         *bool      `json:"newer"` // a later event of the order is applied; null where it is not known
 	short         string
+	newerWhy      string // it is not known though the database was asked
 }
 
 type letterRows struct {
@@ -201,11 +204,30 @@ func (r *letterRows) askNewer(ctx context.Context, rows dlq.Rows, found []dlq.Su
 		}
 		for i := range part {
 			row, ok := have[part[i].OrderID]
-			newer := ok && dlq.Newer(row, part[i].First)
-			r.list[from+i].Newer = &newer
+			r.list[from+i].setNewer(&part[i], row, ok)
 		}
 	}
 	return ""
+}
+
+func (r *letterRow) setNewer(s *dlq.Summary, row sink.Row, has bool) {
+	newer := dlq.NewerNo
+	switch {
+	case s.Origin.TopicID == "":
+		newer, r.newerWhy = dlq.NewerUnknown, "the letter does not tell its topic's id"
+	case s.OrderID == "":
+		newer, r.newerWhy = dlq.NewerUnknown, "the letter does not tell its order's id"
+	case has:
+		newer = dlq.IsNewer(row, s.First)
+	}
+	if has && newer == dlq.NewerUnknown && r.newerWhy == "" {
+		r.newerWhy = fmt.Sprintf("the order's row (%s %s) comes from elsewhere, %s, applied %s: a replay is applied over it, newer or not",
+			row.Order.Status, row.Order.Total, row.From, momentOr(row.At))
+	}
+	if newer != dlq.NewerUnknown {
+		yes := newer == dlq.NewerYes
+		r.Newer = &yes
+	}
 }
 
 // dlqList is what list prints as text.
@@ -302,10 +324,11 @@ func (v *dlqList) printNewest(w io.Writer) error {
 		head = append(head, "CLASS", "VIA", "GROUP", "TOPIC-ID")
 	}
 	t := newTable(head...)
-	newer := false
+	newer, unsure := false, false
 	for i := range v.rows.list {
 		r := &v.rows.list[i]
 		newer = newer || r.Newer != nil && *r.Newer
+		unsure = unsure || r.newerWhy != "" && r.OriginTopicID != "" && r.OrderID != ""
 		cells := []string{
 			dayTime(r.FailedAt, v.now), r.short, r.Origin, v.text(dashed(r.OrderID), 36), v.text(r.Reason, 26),
 			orUnknown(r.Attempts), fmt.Sprint(r.Replays), yesNo(r.Newer),
@@ -324,10 +347,10 @@ func (v *dlqList) printNewest(w io.Writer) error {
 	if err := t.print(w); err != nil {
 		return err
 	}
-	return v.printFoot(w, newer)
+	return v.printFoot(w, newer, unsure)
 }
 
-func (v *dlqList) printFoot(w io.Writer, newer bool) error {
+func (v *dlqList) printFoot(w io.Writer, newer, unsure bool) error {
 	total := v.index.Count(dlq.Open)
 	if v.all {
 		total = v.index.Len()
@@ -339,10 +362,17 @@ func (v *dlqList) printFoot(w io.Writer, newer bool) error {
 	if newer {
 		foot = append(foot, "NEWER yes: a later event of this order is applied, a replay is stale")
 	}
+	if unsure {
+		foot = append(foot, "NEWER -: the order's row comes from another partition or topic, a replay is applied over it")
+	}
 	if len(foot) == 0 {
 		return nil
 	}
-	_, err := fmt.Fprintln(w, strings.Join(foot, "     "))
+	line := strings.Join(foot, "     ")
+	if utf8.RuneCountInString(line) > 120 {
+		line = strings.Join(foot, "\n")
+	}
+	_, err := fmt.Fprintln(w, line)
 	return err
 }
 

@@ -174,7 +174,11 @@ func (v *shownLetter) hints(app *App) {
 
 func newerText(r letterRows) string {
 	if len(r.list) == 0 || r.list[0].Newer == nil {
-		return "-   (" + r.why + ")"
+		why := r.why
+		if len(r.list) > 0 && r.list[0].newerWhy != "" {
+			why = r.list[0].newerWhy
+		}
+		return "-   (" + printable(why) + ")"
 	}
 	if *r.list[0].Newer {
 		return "yes: a later event of this order is applied, a replay is stale"

@@ -81,6 +81,11 @@ func (k *lettered) order(n int) order.Order {
 // that topic id.
 func (k *lettered) database(topicID string, n int, offset int64) string {
 	k.t.Helper()
+	return k.databaseIn(topicID, n, 0, offset)
+}
+
+func (k *lettered) databaseIn(topicID string, n int, partition int32, offset int64) string {
+	k.t.Helper()
 	path := filepath.Join(k.t.TempDir(), "orders.db")
 	cfg := sink.DefaultConfig()
 	cfg.URL = sink.URL("sqlite:" + path)
@@ -93,12 +98,12 @@ func (k *lettered) database(topicID string, n int, offset int64) string {
 		k.t.Fatal(err)
 	}
 	defer s.Close()
-	if _, err := s.Claim(k.t.Context(), sink.Claim{Group: "g", Topic: "orders", TopicID: topicID, Start: map[int32]int64{0: offset}}); err != nil {
+	if _, err := s.Claim(k.t.Context(), sink.Claim{Group: "g", Topic: "orders", TopicID: topicID, Start: map[int32]int64{partition: offset}}); err != nil {
 		k.t.Fatal(err)
 	}
 	o := k.order(n)
 	_, err = s.Write(k.t.Context(), &sink.Batch{
-		Group: "g", Topic: "orders", TopicID: topicID, First: offset, Next: offset + 1,
+		Group: "g", Topic: "orders", TopicID: topicID, Partition: partition, First: offset, Next: offset + 1,
 		Entries: []sink.Entry{{Offset: offset, Order: o, EventID: "e", Hash: sha256.Sum256(order.Append(nil, &o))}},
 	})
 	if err != nil {
@@ -160,6 +165,35 @@ func TestDatabaseTellsWhichLettersAreStale(t *testing.T) {
 		t.Errorf("exit %d\n%s%s", code, out, talk)
 	}
 	if code, out, talk = k.run("replay", "--db", db, "--execute", "--include-stale"); code != 0 || !strings.Contains(talk, "replayed 1 letter\n") {
+		t.Errorf("exit %d\n%s%s", code, out, talk)
+	}
+}
+
+// The partitions were added to, or a key repaired: the row stands in another
+// partition, and a replay would be applied over it.
+func TestRowFromElsewhereIsNotReplayedOver(t *testing.T) {
+	k := startLettered(t, 2)
+	if _, err := client.Admin(k.cl).CreatePartitions(t.Context(), 1, "orders"); err != nil {
+		t.Fatal(err)
+	}
+	db := k.databaseIn(k.id, 1, 1, 0)
+	code, out, talk := k.run("list", "--db", db)
+	if diff := cmp.Diff(map[string]string{"0@0": "no", "0@1": "-"}, newer(out)); diff != "" || code != 0 || !strings.Contains(out, "NEWER -: the order's row comes from another partition or topic, a replay is applied over it\n") {
+		t.Errorf("exit %d\n%s%s%s", code, out, talk, diff)
+	}
+	if _, out, _ := k.run("show", "0@1", "--db", db); !strings.Contains(out, "\nnewer    -   (the order's row (paid 0) comes from elsewhere, "+k.id+"/1@0, applied ") {
+		t.Error(out)
+	}
+	code, out, talk = k.run("replay", "--db", db, "--execute")
+	if code != 0 || !strings.Contains(out, "1  sent    database: 23514 x") || !strings.Contains(out, "1  unsure  the order's row comes from another partition or topic  0@1") || !strings.Contains(talk, "replayed 1 letter\nhint: what is unsure ") {
+		t.Errorf("exit %d\n%s%s", code, out, talk)
+	}
+	if code, out, talk = k.run("replay", "--db", db, "--execute", "0@1"); code != exitFailed {
+		t.Errorf("exit %d\n%s%s", code, out, talk)
+	}
+	// Whoever asks for it is told what it does.
+	code, out, talk = k.run("replay", "--db", db, "--include-stale")
+	if code != 0 || !strings.Contains(out, "1  replay  database: 23514 x  0@1") || !strings.Contains(talk, "warning: of 1 letter the order's row comes from another partition or topic: applied later, the letter wins") {
 		t.Errorf("exit %d\n%s%s", code, out, talk)
 	}
 }
