@@ -70,6 +70,9 @@ func (s *selection) isEmpty() bool {
 func (s *selection) filter(cmd *cobra.Command, args []string, dlqTopic string, now time.Time) (dlq.Filter, error) {
 	s.letters, s.keySet = args, cmd.Flags().Changed("key")
 	f := dlq.Filter{Classes: s.classes}
+	if err := notEmpty(cmd, "class", "since", "from", "to", "input", "output-file"); err != nil {
+		return f, err
+	}
 	if s.keySet {
 		f.Key = &s.key
 	}

@@ -48,6 +48,9 @@ letter topic's name (--confirm).`,
 
 func runDLQDiscard(ctx context.Context, opts *dlqDiscardOptions) error {
 	app := opts.app
+	if err := notEmpty(opts.cmd, "class", "since", "from", "to"); err != nil {
+		return err
+	}
 	if len(opts.args) == 0 && opts.sel.isEmpty() && !opts.cmd.Flags().Changed("key") {
 		return usageError("--reason '*' means every open letter", "name the letters to discard, or a filter")
 	}
