@@ -2,7 +2,6 @@ package commands
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"sync"
 	"time"
@@ -219,7 +218,7 @@ func shellWord(s string) string {
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
-// ratePerSecond is "2.1/s", "4.2/min" or "3.1/h", what reads best.
+// perTime is "2.1/s", "4.2/min" or "3.1/h", what reads best.
 func perTime(n int, over time.Duration) string {
 	if n < 2 || over <= 0 {
 		return ""
@@ -230,8 +229,8 @@ func perTime(n int, over time.Duration) string {
 		seconds float64
 	}{{"s", 1}, {"min", 60}} {
 		if r*u.seconds >= 1 {
-			return fmt.Sprintf("%.3g/%s", r*u.seconds, u.name)
+			return figure(r*u.seconds) + "/" + u.name
 		}
 	}
-	return fmt.Sprintf("%.3g/h", r*3600)
+	return figure(r*3600) + "/h"
 }

@@ -284,7 +284,7 @@ func percent(part int, of int64) string {
 	if p >= 99.95 {
 		return "100 %"
 	}
-	return fmt.Sprintf("%.3g %%", p)
+	return figure(p) + " %"
 }
 
 func (v *dlqList) printGroups(w io.Writer) error {

@@ -109,6 +109,9 @@ func runLag(ctx context.Context, opts *lagOptions) error {
 		if db != nil {
 			r.look.Database = db
 		}
+		if err := r.known(ctx); err != nil {
+			return err
+		}
 		if !opts.watch {
 			return r.once(ctx)
 		}
@@ -124,6 +127,19 @@ type lagRun struct {
 	before  *lag.Look
 	told    map[string]bool // notes that were said
 	trouble string          // why there is no table at the moment
+}
+
+// known refuses a group that was named and that nobody has heard of: its table
+// would be dashes. Process's own may be to come.
+func (r *lagRun) known(ctx context.Context) error {
+	if r.look.Group == r.cluster.config.Process.Group {
+		return nil
+	}
+	look, err := lag.Take(ctx, r.cluster.Client, r.look)
+	if err == nil && !look.Group.Exists() && look.By() == "" && look.DatabaseErr == nil {
+		return noSuchGroup(ctx, r.cluster.Client, r.look.Group)
+	}
+	return err
 }
 
 func (r *lagRun) once(ctx context.Context) error {
@@ -265,7 +281,18 @@ func offsetsBy(r *lag.Report) string {
 	case lag.ByKafka:
 		return "by Kafka's offsets"
 	}
-	return "no offsets: the group has committed nothing here"
+	line := "no offsets: the group has committed nothing here"
+	var waits int64
+	for _, p := range r.Partitions {
+		if p.Start == nil || p.End == nil {
+			return line
+		}
+		waits += *p.End - *p.Start
+	}
+	if waits > 0 {
+		line += fmt.Sprintf("; process would begin at the start, with %s to read", count(waits, "record"))
+	}
+	return line
 }
 
 // agreement is "Kafka's agree", or how they don't.

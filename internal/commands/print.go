@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 )
@@ -73,6 +75,18 @@ func thousands(n int64) string {
 		s = s[:i] + "," + s[i:]
 	}
 	return sign + s
+}
+
+// figure has three significant digits, and never an exponent.
+func figure(f float64) string {
+	rounded, err := strconv.ParseFloat(strconv.FormatFloat(f, 'g', 3, 64), 64)
+	switch {
+	case err != nil || math.IsInf(f, 0) || math.IsNaN(f):
+		return "-"
+	case math.Abs(rounded) >= 1000 && math.Abs(rounded) < 1e18:
+		return thousands(int64(rounded))
+	}
+	return strconv.FormatFloat(rounded, 'f', -1, 64)
 }
 
 // printable makes one line of text that came from outside: control characters

@@ -18,6 +18,7 @@ import (
 	"github.com/ordersctl/ordersctl/internal/dlq"
 	"github.com/ordersctl/ordersctl/internal/lag"
 	"github.com/ordersctl/ordersctl/internal/sink"
+	"github.com/ordersctl/ordersctl/internal/topic"
 )
 
 type statusOptions struct {
@@ -94,6 +95,7 @@ type statusTopic struct {
 	Partitions  *int64   `json:"partition_count"`
 	Records     *int64   `json:"records"`
 	In          *float64 `json:"in_per_second"`
+	missing     bool     // Kafka was asked, and has no such topic
 }
 
 type statusProcess struct {
@@ -129,6 +131,7 @@ type statusDLQ struct {
 	Topic       string `json:"topic"`
 	Letters     *int64 `json:"letters"`
 	Open        *int64 `json:"open"`
+	missing     bool   // as in statusTopic
 }
 
 func runStatus(ctx context.Context, opts *statusOptions) error {
@@ -281,20 +284,29 @@ func (s *statusRun) lookKafka(ctx context.Context, v *statusView) *lag.Report {
 	if err != nil {
 		err = explainTopic(err, s.config)
 		s.before = nil
-		v.Topic.Unreachable, v.Process.Unreachable = err.Error(), "Kafka can't be asked"
+		v.Topic.Unreachable, v.Process.Unreachable = err.Error(), "the topic can't be asked for"
+		if v.Topic.missing = isMissing(err); v.Topic.missing {
+			v.Process.Unreachable = "there is no topic to read"
+		}
 		var coded interface{ ExitCode() int }
 		if errors.As(err, &coded) && coded.ExitCode() == exitUnreachable {
+			v.Process.Unreachable = "Kafka can't be asked"
 			v.DLQ.Unreachable, v.unreachable = "Kafka can't be asked", err
 			return nil
 		}
 	}
 	count, err := s.letters.get(func() (letterCount, error) { return s.countLetters(ctx) })
 	if err != nil {
-		v.DLQ.Unreachable = explainTopic(err, s.config).Error()
+		v.DLQ.Unreachable, v.DLQ.missing = explainTopic(err, s.config).Error(), isMissing(err)
 		return report
 	}
 	v.DLQ.Letters, v.DLQ.Open = &count.all, &count.open
 	return report
+}
+
+func isMissing(err error) bool {
+	var missing *topic.MissingError
+	return errors.As(err, &missing)
 }
 
 // letterCount is how many dead letters there are, and how many are open.
@@ -395,8 +407,13 @@ func (v *statusView) judge() {
 	case p.Members == nil:
 	case *p.Members == 0 && p.Lag != nil && *p.Lag > 0:
 		find("warn", "process: nobody reads what waits: %s", count(*p.Lag, "record"))
+	case *p.Members == 0 && p.OffsetsBy == "" && v.Topic.Records != nil && *v.Topic.Records > 0:
+		find("warn", "process: nobody has ever read this topic: %s wait", count(*v.Topic.Records, "record"))
 	case len(p.Paused) == 0 && p.Drain.State == lag.DrainNever:
 		find("warn", "process: at this speed the backlog does not end")
+	}
+	if v.DLQ.missing {
+		find("FAIL", "dlq: %s: the next record that can't be applied stops its partition", v.DLQ.Unreachable)
 	}
 	if v.DLQ.Open != nil && *v.DLQ.Open > 0 {
 		find("warn", "dlq: %s", count(*v.DLQ.Open, "open letter"))
