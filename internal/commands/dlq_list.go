@@ -272,8 +272,12 @@ func (v *dlqList) heading() string {
 	}
 	line += "\n"
 	if v.share != nil && v.share.Records > 0 {
-		line += fmt.Sprintf("%-*s  %s of the %s written in that time\n", name, v.topic,
+		line += fmt.Sprintf("%-*s  %s of the %s written in that time", name, v.topic,
 			percent(v.share.Letters, v.share.Records), count(v.share.Records, "record"))
+		if n := v.share.Deleted; n > 0 {
+			line += fmt.Sprintf("   the records of %s are deleted and not counted", count(n, "letter"))
+		}
+		line += "\n"
 	}
 	return line
 }

@@ -262,13 +262,19 @@ func (rd *reading) at(ctx context.Context, offset int64) (*kgo.Record, error) {
 type Share struct {
 	Letters int
 	Records int64 // written in the same time
+	Deleted int   // letters more, of records that the topic has no longer
 }
 
 // Share counts from the filter's beginning to its end, by when the letters'
-// records were written; without them from the first of these to the last. It is
+// records were written; without them from the first of these to the last. Letters
+// outlive their records, and those that are deleted count on neither side. It is
 // nil where no letter tells, or where the topic is another one now.
 func (q *Queue) Share(ctx context.Context, x *Index, name string, f Filter) (*Share, error) {
 	id, _, err := topic.Exists(ctx, q.adm, name)
+	if err != nil {
+		return nil, err
+	}
+	starts, err := list(ctx, name, q.adm.ListStartOffsets)
 	if err != nil {
 		return nil, err
 	}
@@ -277,6 +283,10 @@ func (q *Queue) Share(ctx context.Context, x *Index, name string, f Filter) (*Sh
 	for i := range x.entries {
 		e := &x.entries[i]
 		if e.originTime == 0 || e.kind.TopicID != topic.FormatID(id) || e.kind.Topic != name {
+			continue
+		}
+		if e.originOffset < starts[e.originPartition] {
+			s.Deleted++
 			continue
 		}
 		if s.Letters == 0 && f.From.IsZero() || e.originTime < first {

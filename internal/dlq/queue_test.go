@@ -171,14 +171,49 @@ func TestShareCountsTheRecordsBetweenTheFirstAndTheLast(t *testing.T) {
 		f    Filter
 		want Share
 	}{
-		{"from the first letter's record to the last one's", Filter{}, Share{2, 20}},
-		{"from a time until now", Filter{From: at("2026-11-22T02:00:05Z")}, Share{2, 35}},
-		{"between two times", Filter{From: at("2026-11-22T02:00:05Z"), To: at("2026-11-22T02:00:35Z")}, Share{2, 30}},
+		{"from the first letter's record to the last one's", Filter{}, Share{2, 20, 0}},
+		{"from a time until now", Filter{From: at("2026-11-22T02:00:05Z")}, Share{2, 35, 0}},
+		{"between two times", Filter{From: at("2026-11-22T02:00:05Z"), To: at("2026-11-22T02:00:35Z")}, Share{2, 30, 0}},
 	} {
 		q, x := k.scan(Filter{})
 		if s, err := q.Share(t.Context(), x, "orders", test.f); err != nil || s == nil || *s != test.want {
 			t.Errorf("%s: %+v, %v", test.name, s, err)
 		}
+	}
+}
+
+// Letters are kept for good and records are not: the share of what is still
+// there must not be taken of letters that are not.
+func TestShareLeavesOutLettersOfDeletedRecords(t *testing.T) {
+	k := startKafka(t)
+	for n := range int64(10) {
+		r := k.record(0, n, "o", good("o"))
+		r.Timestamp = at("2026-11-22T02:00:00Z").Add(time.Duration(n) * time.Second)
+		k.produce(r)
+		if n < 4 || n == 7 {
+			k.produce(k.bury(r, "database", "x"))
+		}
+	}
+	if _, err := client.Admin(k.cl).DeleteRecords(t.Context(), purge("orders", 0, 6)); err != nil {
+		t.Fatal(err)
+	}
+	q, x := k.scan(Filter{})
+	for name, test := range map[string]struct {
+		f    Filter
+		want Share
+	}{
+		"from the first that is left":        {Filter{}, Share{1, 1, 4}},
+		"from a time whose records are gone": {Filter{From: at("2026-11-22T02:00:00Z")}, Share{1, 4, 4}},
+	} {
+		if s, err := q.Share(t.Context(), x, "orders", test.f); err != nil || s == nil || *s != test.want {
+			t.Errorf("%s: %+v, %v", name, s, err)
+		}
+	}
+	if _, err := client.Admin(k.cl).DeleteRecords(t.Context(), purge("orders", 0, 9)); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := q.Share(t.Context(), x, "orders", Filter{}); err != nil || s != nil {
+		t.Errorf("with no record left: %+v, %v", s, err)
 	}
 }
 
