@@ -65,7 +65,7 @@ without its mark goes once more under the same event id and is applied once.`,
 	addDBFlag(cmd)
 	addTopicFlag(cmd)
 	fs := cmd.Flags()
-	fs.StringVar(&opts.input, "input", "", "replay the lines of this edited export (`FILE`)")
+	fs.StringVar(&opts.input, "input", "", "replay the lines of this edited export (`FILE`, or - for the standard input)")
 	fs.BoolVar(&opts.execute, "execute", false, "do it; else only say what would be done")
 	fs.Var(&opts.rate, "rate", "letters per second: 500, 5k (default: as fast as they are taken)")
 	fs.BoolVar(&opts.includeStale, "include-stale", false, "replay letters too of whose order a later event is applied, or may be")
@@ -139,13 +139,7 @@ func (o *dlqReplayOptions) readEdits(l *letters) (*dlq.Edits, func() error, erro
 	if !o.sel.isEmpty() {
 		return nil, nil, usageError("the lines of the file are what is replayed", "--input goes neither with letters nor with filters")
 	}
-	var f *os.File
-	var err error
-	if o.input == "-" {
-		f, err = spool(o.app.In)
-	} else {
-		f, err = os.Open(o.input)
-	}
+	f, err := o.openInput()
 	if err != nil {
 		return nil, nil, fmt.Errorf("read the edited letters: %w", err)
 	}
@@ -154,6 +148,30 @@ func (o *dlqReplayOptions) readEdits(l *letters) (*dlq.Edits, func() error, erro
 		return nil, nil, errors.Join(fmt.Errorf("read the edited letters of %s: %w", o.input, err), f.Close())
 	}
 	return edits, f.Close, nil
+}
+
+// openInput opens what is read at any place and more than once: a pipe (- or
+// <(jq ...)) is copied first.
+func (o *dlqReplayOptions) openInput() (*os.File, error) {
+	if o.input == "-" {
+		return spool(o.app.In)
+	}
+	f, err := os.Open(o.input)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && info.Mode().IsRegular() {
+		return f, nil
+	}
+	var copied *os.File
+	if err == nil {
+		copied, err = spool(f)
+	}
+	if err = errors.Join(err, f.Close()); err != nil && copied != nil {
+		return nil, errors.Join(err, copied.Close())
+	}
+	return copied, err
 }
 
 // spool copies what can be read once into a file that goes when it is closed.
