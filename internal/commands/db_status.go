@@ -147,7 +147,7 @@ func printDBStatus(w io.Writer, view *dbStatus, now time.Time) error {
 	t = newTable("GROUP", "TOPIC", ">PARTITION", ">NEXT", "MOVED")
 	for _, o := range view.Offsets {
 		ago := max(0, now.Sub(o.UpdatedAt.Add(-time.Duration(view.ClockOffsetNs)))).Truncate(time.Second)
-		t.add(printable(o.Group), o.Topic, fmt.Sprint(o.Partition), thousands(o.Next), ago.String()+" ago")
+		t.add(printable(o.Group), printable(o.Topic), fmt.Sprint(o.Partition), thousands(o.Next), ago.String()+" ago")
 	}
 	return t.print(w)
 }

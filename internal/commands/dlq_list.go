@@ -130,9 +130,15 @@ func (o *dlqListOptions) hints(v *dlqList) {
 // before the first colon names the field.
 func reasonPattern(reason string) string {
 	if at := strings.Index(reason, ":"); at > 0 && strings.HasPrefix(reason, "/") {
-		return reason[:at] + "*"
+		reason = reason[:at] + "*"
 	}
-	return reason
+	// What is no plain character is matched by ?, as nobody can type it.
+	return strings.Map(func(r rune) rune {
+		if r == utf8.RuneError || isObeyed(r) {
+			return '?'
+		}
+		return r
+	}, reason)
 }
 
 // letterRow is one letter of the list.

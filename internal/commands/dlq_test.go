@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -166,6 +168,42 @@ func TestDatabaseTellsWhichLettersAreStale(t *testing.T) {
 	}
 	if code, out, talk = k.run("replay", "--db", db, "--execute", "--include-stale"); code != 0 || !strings.Contains(talk, "replayed 1 letter\n") {
 		t.Errorf("exit %d\n%s%s", code, out, talk)
+	}
+}
+
+// A reason is what anybody's Connect wrote; a key what anybody produced.
+func TestLettersDoNotMoveTheCursor(t *testing.T) {
+	k := startLettered(t, 0)
+	reason := "bad\n\x1b[31mRED\x1b]0;owned\a\u009b2J at"
+	r := &kgo.Record{Topic: "orders", Offset: 1, Timestamp: time.Now(), Key: []byte("k\u009b31mRED"), Value: []byte("{\"id\":\"k\u009b31mRED\"}")}
+	if err := k.cl.ProduceSync(t.Context(), dlq.Wrap("orders.dlq", r, dlq.Failure{
+		Refusal: sink.Refusal{Class: sink.RefusedDatabase, Reason: reason}, TopicID: k.id, At: time.Now(), Attempts: 1,
+	})).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{
+		{"list"}, {"list", "-o", "wide"}, {"list", "-o", "json"}, {"show", "0@0"}, {"show", "0@0", "-o", "json"},
+		{"export"}, {"replay"}, {"replay", "0@0"}, {"discard", "0@0", "--dry-run"},
+	} {
+		_, out, talk := k.runWith(t.Context(), IO{In: strings.NewReader(""), OutTTY: true}, args...)
+		for _, raw := range []string{"\x1b", "\a", "\u009b"} {
+			if strings.Contains(out+talk, raw) {
+				t.Errorf("%v prints %q raw: %q %q", args, raw, out, talk)
+			}
+		}
+		if args[0] == "export" || slices.Contains(args, "json") {
+			if !json.Valid([]byte(out)) || !strings.Contains(out, `k\u009b31mRED`) {
+				t.Errorf("%v is not JSON: %s", args, out)
+			}
+		}
+	}
+	// The pattern that the hint names finds them.
+	_, _, talk := k.run("list")
+	if want := "--reason 'bad??[31mRED?]0;owned??2J at'"; !strings.Contains(talk, want) {
+		t.Errorf("no %s in %s", want, talk)
+	}
+	if _, out, _ := k.run("list", "--reason", "bad??[31mRED?]0;owned??2J at"); !strings.Contains(out, "1 letter: 1 open") {
+		t.Error(out)
 	}
 }
 

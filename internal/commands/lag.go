@@ -268,9 +268,9 @@ func members(g lag.Group) string {
 	case !g.Exists():
 		return "Kafka knows no such group"
 	case len(g.Members) == 0:
-		return g.State
+		return printable(g.State)
 	}
-	return g.State + ", " + count(len(g.Members), "member")
+	return printable(g.State) + ", " + count(len(g.Members), "member")
 }
 
 // offsetsBy is "by the database's offsets (Kafka's agree)".

@@ -21,7 +21,7 @@ func printLag(w io.Writer, r *lag.Report, wide bool) error {
 		}
 	}
 	for _, p := range r.Problems {
-		fmt.Fprintf(&b, "! %s\n", p)
+		fmt.Fprintf(&b, "! %s\n", printable(p))
 	}
 	fmt.Fprintf(&b, "%s%s\n", offsetsBy(r), overInterval(r.RateSeconds))
 	_, err := io.WriteString(w, b.String())
@@ -71,7 +71,7 @@ func lagTable(r *lag.Report, wide bool) *table {
 func stateText(p lag.Partition) string {
 	switch {
 	case p.Reason != "":
-		return p.State + ": " + printable(p.Reason)
+		return printable(p.State) + ": " + printable(p.Reason)
 	case p.State != "":
 		return printable(p.State)
 	case p.Member == nil:

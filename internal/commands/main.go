@@ -93,10 +93,10 @@ func printError(w io.Writer, err error) {
 		_, _ = fmt.Fprintln(w, "interrupted")
 		return
 	}
-	_, _ = fmt.Fprintf(w, "error: %s\n", strings.ReplaceAll(err.Error(), "\n", " "))
+	_, _ = fmt.Fprintf(w, "error: %s\n", printable(strings.ReplaceAll(err.Error(), "\n", " ")))
 	var hinted interface{ Hint() string }
 	if errors.As(err, &hinted) && hinted.Hint() != "" {
-		_, _ = fmt.Fprintf(w, "hint: %s\n", strings.ReplaceAll(hinted.Hint(), "\n", " "))
+		_, _ = fmt.Fprintf(w, "hint: %s\n", printable(strings.ReplaceAll(hinted.Hint(), "\n", " ")))
 	}
 }
 

@@ -77,7 +77,7 @@ func every(ctx context.Context, interval time.Duration, show func() error) error
 // jsonLine is v in one line, as a stream has it.
 func jsonLine(v any) ([]byte, error) {
 	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
+	enc := json.NewEncoder(&jsonWriter{&b})
 	enc.SetEscapeHTML(false)
 	err := enc.Encode(v)
 	return b.Bytes(), err
