@@ -54,7 +54,7 @@ func addSelectionFlags(cmd *cobra.Command, s *selection) {
 	fs := cmd.Flags()
 	fs.StringArrayVar(&s.reasons, "reason", nil, "only letters whose reason matches this `PATTERN` (* and ?; repeatable)")
 	fs.StringSliceVar(&s.classes, "class", nil, "only letters of these `classes`, comma separated: decode, validation, database, ...")
-	fs.StringVar(&s.key, "key", "", "only letters of this key, the order's `ID`")
+	fs.StringVar(&s.key, "key", "", "only letters of this order or key (`ID`)")
 	fs.StringVar(&s.since, "since", "", "only letters written since this `TIME` or for this age (2h); as --from")
 	fs.StringVar(&s.from, "from", "", "only letters written at this `TIME` or later")
 	fs.StringVar(&s.to, "to", "", "only letters written before this `TIME`")

@@ -97,50 +97,6 @@ func runDLQList(ctx context.Context, opts *dlqListOptions) error {
 	})
 }
 
-// hints says what to type next.
-func (o *dlqListOptions) hints(v *dlqList) {
-	app := o.app
-	if len(v.rows.list) > 0 && v.rows.why != "" {
-		app.say("NEWER is not known: %s", v.rows.why)
-	}
-	groups := v.index.Groups()
-	switch {
-	case v.index.Len() == 0 && o.sel.isEmpty():
-		app.say("there are no letters in %s", v.index.Topic)
-	case v.index.Len() == 0:
-		app.say("no letter of %s matches", v.index.Topic)
-	case len(groups) == 0 && !o.all:
-		app.say("none of them is open; --all lists them")
-	case len(groups) > 0:
-		g := groups[0]
-		app.say("hint: see one     ordersctl dlq show %s", g.Letter.Short())
-		which := "--reason " + shellWord(reasonPattern(g.Reason))
-		if o.sel.since != "" {
-			which += " --since " + shellWord(o.sel.since)
-		}
-		if g.Class == sink.RefusedDatabase {
-			app.say("hint: try replay  ordersctl dlq replay %s   (dry until --execute)", which)
-		} else {
-			app.say("hint: repair them ordersctl dlq export %s > letters.ndjson   (then dlq replay --input letters.ndjson)", which)
-		}
-	}
-}
-
-// reasonPattern is a pattern for the reason and those like it: what stands
-// before the first colon names the field.
-func reasonPattern(reason string) string {
-	if at := strings.Index(reason, ":"); at > 0 && strings.HasPrefix(reason, "/") {
-		reason = reason[:at] + "*"
-	}
-	// What is no plain character is matched by ?, as nobody can type it.
-	return strings.Map(func(r rune) rune {
-		if r == utf8.RuneError || isObeyed(r) {
-			return '?'
-		}
-		return r
-	}, reason)
-}
-
 // letterRow is one letter of the list.
 type letterRow struct {
 	Letter        string     `json:"letter"`

@@ -77,7 +77,7 @@ func runDLQShow(ctx context.Context, opts *dlqShowOptions) error {
 		if err := v.print(app.Out); err != nil {
 			return err
 		}
-		v.hints(app)
+		v.hints(app, opts.cmd)
 		return nil
 	})
 }
@@ -156,20 +156,6 @@ func headerTable(w io.Writer, headers []kgo.RecordHeader) error {
 		}
 	}
 	return nil
-}
-
-// hints says what to type next.
-func (v *shownLetter) hints(app *App) {
-	name := v.letter.Place.Short()
-	switch {
-	case v.state != dlq.Open:
-	case len(v.faults) > 0 || v.letter.Value == nil:
-		app.say("hint: edit it     ordersctl dlq export %s > letter.ndjson   (then dlq replay --input letter.ndjson)", name)
-		app.say("hint: give it up  ordersctl dlq discard %s", name)
-	default:
-		app.say("hint: replay it   ordersctl dlq replay %s   (dry until --execute)", name)
-		app.say("hint: edit it     ordersctl dlq export %s > letter.ndjson   (then dlq replay --input letter.ndjson)", name)
-	}
 }
 
 func newerText(r letterRows) string {

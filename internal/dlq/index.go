@@ -97,7 +97,7 @@ func (x *Index) take(letters []*Letter, marks []*Mark, foreign int, f *Filter, d
 
 func (x *Index) letter(l *Letter, f *Filter, dec *order.Decoder) {
 	info := x.kindOf(l, f)
-	if !info.matches || !f.matches(l) {
+	if !info.matches || !f.matches(l, dec) {
 		return
 	}
 	key := x.keyOf(l.Origin)

@@ -106,6 +106,21 @@ func TestFilters(t *testing.T) {
 	}
 }
 
+// list shows the order's id, which is not the key where they differ.
+func TestKeyMeansTheOrderToo(t *testing.T) {
+	k := startKafka(t)
+	k.produce(
+		k.bury(k.record(0, 1, "wrong", good("ord-1")), "key_mismatch", "key is not the order's id"),
+		k.bury(&kgo.Record{Topic: "orders", Partition: 0, Offset: 2, Value: []byte(bad("ord-2"))}, "validation", "x"),
+		k.bury(k.record(0, 3, "ord-3", good("ord-9")), "database", "x"),
+	)
+	for key, want := range map[string]string{"ord-1": "0@0", "wrong": "0@0", "ord-2": "0@1", "ord-3": "0@2", "": "0@1", "ord": ""} {
+		if _, x := k.scan(Filter{Key: &key}); names(x) != want {
+			t.Errorf("%q: %q, want %q", key, names(x), want)
+		}
+	}
+}
+
 func TestLettersThatAreNotThere(t *testing.T) {
 	k := startKafka(t)
 	r := k.bury(k.record(0, 1, "a", bad("a")), "validation", "x")
