@@ -16,15 +16,9 @@ import (
 	"github.com/ordersctl/ordersctl/internal/topic"
 )
 
-const (
-	// parallel partitions are read at a time: two keep a client busy, more cover
-	// for slow brokers, and each holds an answer unpacked.
-	parallel = 4
-	// A letter may stand in the topic again, in another partition where it has no
-	// key, after a crash of the process that wrote it. It starts again within
-	// this time or not at all.
-	writtenAgain = 24 * time.Hour
-)
+// parallel partitions are read at a time: two keep a client busy, more cover for
+// slow brokers, and each holds an answer unpacked.
+const parallel = 4
 
 // Queue is a dead letter topic as it was when it was opened: what comes later is
 // not looked at.
@@ -80,17 +74,18 @@ func list(ctx context.Context, topic string, ask func(context.Context, ...string
 }
 
 // Scan reads the letters that f means and the marks that say what became of
-// them. Letters that are named and not there are an error.
+// them. Letters that are named and not there are an error. All of the topic is
+// read, whatever f says: a letter stands there once more where its consumer was
+// set back or its database restored, and its mark may be as old as the topic.
 func (q *Queue) Scan(ctx context.Context, f Filter) (*Index, error) {
-	from, err := q.from(ctx, &f)
-	if err != nil {
+	if err := q.lookUp(ctx, f.Letters); err != nil {
 		return nil, err
 	}
 	x := newIndex(q.topic)
 	var mu sync.Mutex
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(parallel)
-	for id, start := range from {
+	for id, start := range q.starts {
 		group.Go(func() error {
 			fetch := q.fetcher(id, start)
 			for {
@@ -133,33 +128,14 @@ func (q *Queue) fetcher(partition int32, next int64) *fetcher {
 	}
 }
 
-// from is where to begin in each partition. Reading goes to the end in any case:
-// marks stand behind their letters.
-func (q *Queue) from(ctx context.Context, f *Filter) (map[int32]int64, error) {
-	since := f.From
-	named := map[int32]int64{}
-	for _, p := range f.Letters {
-		l, err := q.Letter(ctx, p)
-		if err != nil {
-			return nil, err
-		}
-		if first, ok := named[p.Partition]; !ok || p.Offset < first {
-			named[p.Partition] = p.Offset
-		}
-		if at := l.Written.Add(-writtenAgain); since.IsZero() || at.Before(since) {
-			since = at
+// lookUp finds the letters that are named. It is an error if one is not there.
+func (q *Queue) lookUp(ctx context.Context, names []Place) error {
+	for _, p := range names {
+		if _, err := q.Letter(ctx, p); err != nil {
+			return err
 		}
 	}
-	if since.IsZero() {
-		return q.starts, nil
-	}
-	from, err := q.after(ctx, q.topic, since)
-	for id, offset := range named {
-		if err == nil {
-			from[id] = min(from[id], offset)
-		}
-	}
-	return from, err
+	return nil
 }
 
 // Letter reads one letter.

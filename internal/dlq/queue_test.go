@@ -106,6 +106,29 @@ func TestFilters(t *testing.T) {
 	}
 }
 
+// A database that is restored, or a consumer that is set back, writes a letter
+// once more: what a person has given up long ago is not open again.
+func TestLetterThatIsWrittenOnceMoreStaysSettled(t *testing.T) {
+	k := startKafka(t)
+	write := func(when string, r *kgo.Record) *kgo.Record {
+		r.Timestamp = at(when)
+		k.produce(r)
+		return r
+	}
+	letter := write("2026-10-01T00:00:00Z", k.bury(k.record(0, 1, "a", bad("a")), "validation", "x"))
+	write("2026-10-02T00:00:00Z", letterOf(t, letter).Mark(Discarded, ""))
+	write("2026-11-22T00:00:00Z", k.bury(k.record(0, 1, "a", bad("a")), "validation", "x"))
+	for name, f := range map[string]Filter{
+		"since it was written again": {From: at("2026-11-21T00:00:00Z")},
+		"named by its second copy":   {Letters: []Place{{"orders.dlq", 0, 2}}},
+		"by its order":               {},
+	} {
+		if _, x := k.scan(f); x.Count(Discarded) != 1 || x.Len() != 1 {
+			t.Errorf("%s: %d of %d discarded", name, x.Count(Discarded), x.Len())
+		}
+	}
+}
+
 // list shows the order's id, which is not the key where they differ.
 func TestKeyMeansTheOrderToo(t *testing.T) {
 	k := startKafka(t)
