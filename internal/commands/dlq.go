@@ -145,6 +145,16 @@ func (a *App) onLetters(ctx context.Context, cmd *cobra.Command, args []string, 
 	return explainTopic(do(&letters{l, cl, q, f}), l)
 }
 
+// notCompacted refuses to mark letters where a mark would delete others.
+func (l *letters) notCompacted(ctx context.Context) error {
+	if !l.queue.Compacted(ctx) {
+		return nil
+	}
+	name := l.config.DLQTopic
+	return failed("ordersctl topic alter "+shellWord(name)+" -c cleanup.policy=delete",
+		"topic %s is compacted: a letter's mark would delete every letter of its key", name)
+}
+
 // patience is how long the last answers of a run are waited for: until the
 // client has given up on each record and its mark.
 func patience(cfg client.Config) time.Duration {

@@ -55,6 +55,11 @@ func runDLQDiscard(ctx context.Context, opts *dlqDiscardOptions) error {
 		return usageError("--reason '*' means every open letter", "name the letters to discard, or a filter")
 	}
 	return app.onLetters(ctx, opts.cmd, opts.args, &opts.sel, func(l *letters) error {
+		if !opts.consent.dryRun {
+			if err := l.notCompacted(ctx); err != nil {
+				return err
+			}
+		}
 		x, err := l.queue.Scan(ctx, l.filter)
 		if err != nil {
 			return err

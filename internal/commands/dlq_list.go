@@ -92,6 +92,9 @@ func runDLQList(ctx context.Context, opts *dlqListOptions) error {
 				return err
 			}
 		}
+		if l.queue.Compacted(ctx) {
+			app.say("warning: %s is compacted: Kafka deletes all letters of a key but the last", x.Topic)
+		}
 		opts.hints(v)
 		return nil
 	})

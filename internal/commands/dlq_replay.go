@@ -87,6 +87,11 @@ func runDLQReplay(ctx context.Context, opts *dlqReplayOptions) error {
 		if err != nil {
 			return err
 		}
+		if opts.execute {
+			if err := l.notCompacted(ctx); err != nil {
+				return err
+			}
+		}
 		x, err := l.queue.Scan(ctx, l.filter)
 		if err != nil {
 			return err

@@ -68,10 +68,12 @@ func runDLQShow(ctx context.Context, opts *dlqShowOptions) error {
 			return failed("", "letter %s was deleted while it was read", place)
 		}
 		if opts.output == "json" {
-			return printJSON(app.Out, dlq.Export(letter, found[0].State))
+			document := dlq.Export(letter, found[0].State)
+			document.ReplayedTo = found[0].To
+			return printJSON(app.Out, document)
 		}
 		v := &shownLetter{
-			letter: letter, state: found[0].State, orderID: found[0].OrderID, now: app.now(),
+			letter: letter, state: found[0].State, to: found[0].To, orderID: found[0].OrderID, now: app.now(),
 			faults: faultsNow(letter, l.config.Order), rows: newLetterRows(ctx, app, l, found),
 		}
 		if err := v.print(app.Out); err != nil {
@@ -98,6 +100,7 @@ func faultsNow(l *dlq.Letter, rules order.Rules) order.Faults {
 type shownLetter struct {
 	letter  *dlq.Letter
 	state   dlq.State
+	to      string // where the replayed record stands
 	orderID string
 	faults  order.Faults
 	rows    letterRows
@@ -125,6 +128,9 @@ func (v *shownLetter) print(w io.Writer) error {
 		event = err.Error()
 	case l.Origin.TopicID == "":
 		event = "-"
+	}
+	if v.to != "" {
+		row("replayed", "to %s", printable(v.to))
 	}
 	row("order", "%s   key %s   client %s   event %s", dashed(v.orderID), keyOf(l.Key), printable(l.Client()), printable(event))
 	row("newer", "%s", newerText(v.rows))

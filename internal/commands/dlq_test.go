@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/ordersctl/ordersctl/internal/broker"
@@ -275,6 +276,26 @@ func TestDiscardAsksOnATerminal(t *testing.T) {
 	}
 	if _, out, _ := k.run("list"); !strings.Contains(out, "1 open") {
 		t.Error(out)
+	}
+}
+
+// A mark has its letter's key and no value: compaction would let it delete all
+// letters of that key.
+func TestCompactedLettersAreNotMarked(t *testing.T) {
+	k := startLettered(t, 2)
+	policy := "compact"
+	alter := []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "cleanup.policy", Value: &policy}}
+	if rs, err := client.Admin(k.cl).AlterTopicConfigs(t.Context(), alter, "orders.dlq"); err != nil || rs[0].Err != nil {
+		t.Fatal(err, rs)
+	}
+	for _, args := range [][]string{{"replay", "--execute"}, {"discard", "0@0", "--yes"}} {
+		want := "error: topic orders.dlq is compacted: a letter's mark would delete every letter of its key\nhint: ordersctl topic alter orders.dlq -c cleanup.policy=delete\n"
+		if code, _, talk := k.run(args...); code != exitFailed || talk != want {
+			t.Errorf("%v: exit %d, %s", args, code, talk)
+		}
+	}
+	if code, out, talk := k.run("list"); code != 0 || !strings.Contains(out, "2 open") || !strings.Contains(talk, "warning: orders.dlq is compacted") {
+		t.Errorf("exit %d\n%s%s", code, out, talk)
 	}
 }
 

@@ -3,6 +3,7 @@ package commands
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -67,10 +68,10 @@ Kafka can't be reached.`,
 }
 
 // statusView is the pipeline at one moment. A part that can't be reached has
-// its reason and nothing else.
+// its reason and no figures: null in JSON, whose keys are the same at each look.
 type statusView struct {
 	At          time.Time     `json:"at"`
-	Context     string        `json:"context,omitempty"`
+	Context     string        `json:"context"`
 	RateSeconds float64       `json:"rate_interval_seconds"`
 	Edge        statusEdge    `json:"edge"`
 	Topic       statusTopic   `json:"topic"`
@@ -84,13 +85,23 @@ type statusView struct {
 }
 
 type statusEdge struct {
-	Unreachable string   `json:"unreachable,omitempty"`
+	Unreachable string   `json:"unreachable"`
 	Addrs       []string `json:"admin"`
 	*lag.Edge
 }
 
+// MarshalJSON has the edge's keys without an edge too: embedded, it would have
+// none.
+func (e statusEdge) MarshalJSON() ([]byte, error) {
+	type bare statusEdge
+	if e.Edge == nil {
+		e.Edge = &lag.Edge{}
+	}
+	return json.Marshal(bare(e))
+}
+
 type statusTopic struct {
-	Unreachable string   `json:"unreachable,omitempty"`
+	Unreachable string   `json:"unreachable"`
 	Name        string   `json:"topic"`
 	Partitions  *int64   `json:"partition_count"`
 	Records     *int64   `json:"records"`
@@ -99,7 +110,7 @@ type statusTopic struct {
 }
 
 type statusProcess struct {
-	Unreachable string         `json:"unreachable,omitempty"`
+	Unreachable string         `json:"unreachable"`
 	Group       string         `json:"group"`
 	State       string         `json:"state"`
 	Members     *int64         `json:"members"`
@@ -112,7 +123,7 @@ type statusProcess struct {
 }
 
 type statusDB struct {
-	Unreachable string    `json:"unreachable,omitempty"`
+	Unreachable string    `json:"unreachable"`
 	Name        string    `json:"database"`
 	Totals      *dbTotals `json:"totals"`
 }
@@ -127,7 +138,7 @@ type dbTotals struct {
 }
 
 type statusDLQ struct {
-	Unreachable string `json:"unreachable,omitempty"`
+	Unreachable string `json:"unreachable"`
 	Topic       string `json:"topic"`
 	Letters     *int64 `json:"letters"`
 	Open        *int64 `json:"open"`

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -139,6 +141,26 @@ func TestFiguresAreReadByPeople(t *testing.T) {
 		if got := figure(f); got != want {
 			t.Errorf("%v: %s, want %s", f, got, want)
 		}
+	}
+}
+
+// Who reads status -w -o json finds each key in each line.
+func TestStatusHasTheSameKeysWithoutAnEdge(t *testing.T) {
+	keys := func(e statusEdge) []string {
+		b, err := json.Marshal(statusView{Edge: e})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var v struct {
+			Edge map[string]any `json:"edge"`
+		}
+		if err := json.Unmarshal(b, &v); err != nil {
+			t.Fatal(err)
+		}
+		return slices.Sorted(maps.Keys(v.Edge))
+	}
+	if diff := cmp.Diff(keys(statusEdge{Edge: &lag.Edge{Instances: 1}}), keys(statusEdge{Unreachable: "refused"})); diff != "" {
+		t.Error(diff)
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -56,6 +58,23 @@ func OpenQueue(ctx context.Context, cl *kgo.Client, name string, rules order.Rul
 // Admin speaks to the cluster of the queue.
 func (q *Queue) Admin() *kadm.Client { return q.adm }
 
+// Compacted tells that Kafka keeps of each key the last record only. A mark is
+// the last one of its letter's key and has no value: it would take every letter
+// of that key with it. It is false where the brokers do not tell.
+func (q *Queue) Compacted(ctx context.Context) bool {
+	all, err := q.adm.DescribeTopicConfigs(ctx, q.topic)
+	if err != nil {
+		return false
+	}
+	one, err := all.On(q.topic, nil)
+	if err != nil {
+		return false
+	}
+	return slices.ContainsFunc(one.Configs, func(c kadm.Config) bool {
+		return c.Key == "cleanup.policy" && strings.Contains(c.MaybeValue(), "compact")
+	})
+}
+
 // list asks for one offset of each partition. All of them have to answer: a
 // letter that is not seen would be taken for none.
 func list(ctx context.Context, topic string, ask func(context.Context, ...string) (kadm.ListedOffsets, error)) (map[int32]int64, error) {
@@ -82,6 +101,9 @@ func (q *Queue) Scan(ctx context.Context, f Filter) (*Index, error) {
 		return nil, err
 	}
 	x := newIndex(q.topic)
+	if len(f.Letters) > 0 {
+		x.replayedTo = map[originKey]string{}
+	}
 	var mu sync.Mutex
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(parallel)
