@@ -10,7 +10,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ordersctl/ordersctl/internal/config"
 	"github.com/ordersctl/ordersctl/internal/dlq"
+	"github.com/ordersctl/ordersctl/internal/lag"
+	"github.com/ordersctl/ordersctl/internal/process"
 	"github.com/ordersctl/ordersctl/internal/sink"
 )
 
@@ -57,6 +60,7 @@ from another partition or topic, and a replay is applied over it. -o json prints
 	}
 	addSelectionFlags(cmd, &opts.sel)
 	addDBFlag(cmd)
+	addAdminFlag(cmd)
 	cmd.Flags().BoolVar(&opts.all, "all", false, "list replayed and discarded letters too")
 	cmd.Flags().IntVar(&opts.limit, "limit", defaultLimit, "list at most `N` letters, the newest; 0 for all")
 	addOutputFlag(cmd, &opts.output, "text", "wide", "json")
@@ -75,6 +79,8 @@ func runDLQList(ctx context.Context, opts *dlqListOptions) error {
 	}
 	app := opts.app
 	return app.onLetters(ctx, opts.cmd, opts.args, &opts.sel, func(l *letters) error {
+		breaker := make(chan string, 1)
+		go func() { breaker <- opts.breaker(ctx, l.config) }()
 		x, err := l.queue.Scan(ctx, l.filter)
 		if err != nil {
 			return err
@@ -83,7 +89,7 @@ func runDLQList(ctx context.Context, opts *dlqListOptions) error {
 		if opts.output == "json" {
 			return printJSON(app.Out, rows.list)
 		}
-		v := &dlqList{index: x, rows: rows, all: opts.all, wide: opts.output == "wide", now: app.now(), topic: l.config.Topic}
+		v := &dlqList{index: x, rows: rows, all: opts.all, wide: opts.output == "wide", now: app.now(), topic: l.config.Topic, breaker: <-breaker}
 		if v.share, err = l.queue.Share(ctx, x, l.config.Topic, l.filter); err != nil {
 			v.share = nil // the topic of the letters is not ours to miss
 		}
@@ -98,6 +104,39 @@ func runDLQList(ctx context.Context, opts *dlqListOptions) error {
 		opts.hints(v)
 		return nil
 	})
+}
+
+// breaker is how process's breaker on dead letters stands, "" where no process
+// can be asked.
+func (o *dlqListOptions) breaker(ctx context.Context, l *config.Loaded) string {
+	if o.output == "json" {
+		return ""
+	}
+	return breakerText(lag.Ask(ctx, adminAddrs(l), l.Status.Timeout), l)
+}
+
+func breakerText(answers []lag.Answer, l *config.Loaded) string {
+	seen, open := false, 0
+	for _, a := range answers {
+		if a.Process == nil || a.Process.Group != l.Process.Group || a.Process.Topic != l.Topic {
+			continue
+		}
+		seen = true
+		for _, p := range a.Process.Partitions {
+			if p.Reason == "breaker" {
+				open++
+			}
+		}
+	}
+	switch {
+	case open > 0:
+		return "breaker open: " + count(open, "partition") + " paused (ordersctl lag)"
+	case !seen:
+		return ""
+	case l.Process.DLQBreaker == process.BreakerOff:
+		return "breaker off"
+	}
+	return "breaker closed (opens at 5 %, or 50 in a row)"
 }
 
 // letterRow is one letter of the list.
@@ -197,13 +236,14 @@ func (r *letterRow) setNewer(s *dlq.Summary, row sink.Row, has bool) {
 
 // dlqList is what list prints as text.
 type dlqList struct {
-	index *dlq.Index
-	rows  letterRows
-	share *dlq.Share
-	topic string
-	all   bool
-	wide  bool
-	now   time.Time
+	index   *dlq.Index
+	rows    letterRows
+	share   *dlq.Share
+	topic   string
+	breaker string
+	all     bool
+	wide    bool
+	now     time.Time
 }
 
 func (v *dlqList) print(w io.Writer) error {
@@ -236,13 +276,18 @@ func (v *dlqList) heading() string {
 		line += "   " + count(x.Foreign, "record") + " that are no letters"
 	}
 	line += "\n"
+	ours := ""
 	if v.share != nil && v.share.Records > 0 {
-		line += fmt.Sprintf("%-*s  %s of the %s written in that time", name, v.topic,
-			percent(v.share.Letters, v.share.Records), count(v.share.Records, "record"))
+		ours = fmt.Sprintf("   %s of the %s written in that time", percent(v.share.Letters, v.share.Records), count(v.share.Records, "record"))
 		if n := v.share.Deleted; n > 0 {
-			line += fmt.Sprintf("   the records of %s are deleted and not counted", count(n, "letter"))
+			ours += fmt.Sprintf("   the records of %s are deleted and not counted", count(n, "letter"))
 		}
-		line += "\n"
+	}
+	if v.breaker != "" {
+		ours += "   " + v.breaker
+	}
+	if ours != "" {
+		line += fmt.Sprintf("%-*s%s\n", name, v.topic, ours[1:])
 	}
 	return line
 }

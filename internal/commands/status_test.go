@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/ordersctl/ordersctl/internal/config"
 	"github.com/ordersctl/ordersctl/internal/lag"
 	"github.com/ordersctl/ordersctl/internal/process"
 )
@@ -161,6 +162,30 @@ func TestStatusHasTheSameKeysWithoutAnEdge(t *testing.T) {
 	}
 	if diff := cmp.Diff(keys(statusEdge{Edge: &lag.Edge{Instances: 1}}), keys(statusEdge{Unreachable: "refused"})); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestBreakerAsDLQListTellsIt(t *testing.T) {
+	answer := func(group, reason string) []lag.Answer {
+		return []lag.Answer{{Err: errors.New("refused")}, {Process: &lag.Process{Group: group, Topic: "orders", Partitions: []lag.Standing{{Reason: reason}}}}}
+	}
+	for name, test := range map[string]struct {
+		answers []lag.Answer
+		setting string
+		want    string
+	}{
+		"no process":               {nil, "on", ""},
+		"another group's process":  {answer("others", "breaker"), "on", ""},
+		"all is well":              {answer("orders-process", ""), "on", "breaker closed (opens at 5 %, or 50 in a row)"},
+		"paused for another cause": {answer("orders-process", "outage"), "on", "breaker closed (opens at 5 %, or 50 in a row)"},
+		"open":                     {answer("orders-process", "breaker"), "on", "breaker open: 1 partition paused (ordersctl lag)"},
+		"off":                      {answer("orders-process", ""), "off", "breaker off"},
+	} {
+		l := &config.Loaded{Config: config.Default()}
+		l.Process.DLQBreaker = test.setting
+		if got := breakerText(test.answers, l); got != test.want {
+			t.Errorf("%s: %q, want %q", name, got, test.want)
+		}
 	}
 }
 
