@@ -3,6 +3,7 @@ package commands
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/ordersctl/ordersctl/internal/config"
 )
@@ -157,10 +160,27 @@ func TestNoTextMovesTheCursor(t *testing.T) {
 		"bad\xff":      `bad\xff`,
 		"say \"hi\"\r": `say "hi"\r`,
 		"c1\u009b":     `c1\u009b`,
+		"rtl\u202eb":   `rtl\u202eb`,
 	} {
 		if got := printable(in); got != want {
 			t.Errorf("printable(%q) = %q, want %q", in, got, want)
 		}
+	}
+}
+
+func TestNoJSONMovesTheCursor(t *testing.T) {
+	in := map[string]any{"k": "a\u009b31mRED\x7f\u202e\x1b]0;x\a\n\u00e4", "raw": json.RawMessage("\"\u009b31m\"")}
+	var got bytes.Buffer
+	if err := printJSON(&got, in); err != nil {
+		t.Fatal(err)
+	}
+	want := "{\n  \"k\": \"a\\u009b31mRED\\u007f\\u202e\\u001b]0;x\\u0007\\n\u00e4\",\n  \"raw\": \"\\u009b31m\"\n}\n"
+	if diff := cmp.Diff(want, got.String()); diff != "" {
+		t.Error(diff)
+	}
+	var back map[string]string
+	if err := json.Unmarshal(got.Bytes(), &back); err != nil || back["k"] != in["k"] {
+		t.Errorf("it says %q now, %v", back["k"], err)
 	}
 }
 

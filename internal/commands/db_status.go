@@ -89,13 +89,26 @@ func runDBStatus(ctx context.Context, opts *dbStatusOptions) error {
 	} else {
 		err = printDBStatus(app.Out, view, app.now())
 	}
-	if err == nil && view.SchemaVersion < view.SchemaWanted {
-		return &failure{
-			err:  fmt.Errorf("the schema is at version %d, this program wants %d", view.SchemaVersion, view.SchemaWanted),
-			hint: `"ordersctl db migrate" makes and changes the tables`, code: exitCheck,
-		}
+	if err != nil {
+		return err
 	}
-	return err
+	return checkSchema(view)
+}
+
+func checkSchema(view *dbStatus) error {
+	hint := ""
+	switch {
+	case view.SchemaVersion < view.SchemaWanted:
+		hint = `"ordersctl db migrate" makes and changes the tables`
+	case view.SchemaVersion > view.SchemaWanted:
+		hint = "use the version of ordersctl that migrated them, or a newer one"
+	default:
+		return nil
+	}
+	return &failure{
+		err:  fmt.Errorf("the schema is at version %d, this program wants %d", view.SchemaVersion, view.SchemaWanted),
+		hint: hint, code: exitCheck,
+	}
 }
 
 func readDBStatus(ctx context.Context, store sink.Store, cfg sink.Config) (*dbStatus, error) {
@@ -108,6 +121,9 @@ func readDBStatus(ctx context.Context, store sink.Store, cfg sink.Config) (*dbSt
 		return view, nil // there is nothing to count
 	}
 	n, err := store.Totals(ctx)
+	if drift := checkSchema(view); err != nil && drift != nil && view.SchemaVersion > view.SchemaWanted {
+		return nil, drift // a newer one may have other tables
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -147,7 +163,7 @@ func printDBStatus(w io.Writer, view *dbStatus, now time.Time) error {
 	t = newTable("GROUP", "TOPIC", ">PARTITION", ">NEXT", "MOVED")
 	for _, o := range view.Offsets {
 		ago := max(0, now.Sub(o.UpdatedAt.Add(-time.Duration(view.ClockOffsetNs)))).Truncate(time.Second)
-		t.add(printable(o.Group), o.Topic, fmt.Sprint(o.Partition), thousands(o.Next), ago.String()+" ago")
+		t.add(printable(o.Group), printable(o.Topic), fmt.Sprint(o.Partition), thousands(o.Next), ago.String()+" ago")
 	}
 	return t.print(w)
 }

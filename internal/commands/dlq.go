@@ -2,7 +2,6 @@ package commands
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"sync"
 	"time"
@@ -55,7 +54,7 @@ func addSelectionFlags(cmd *cobra.Command, s *selection) {
 	fs := cmd.Flags()
 	fs.StringArrayVar(&s.reasons, "reason", nil, "only letters whose reason matches this `PATTERN` (* and ?; repeatable)")
 	fs.StringSliceVar(&s.classes, "class", nil, "only letters of these `classes`, comma separated: decode, validation, database, ...")
-	fs.StringVar(&s.key, "key", "", "only letters of this key, the order's `ID`")
+	fs.StringVar(&s.key, "key", "", "only letters of this order or key (`ID`)")
 	fs.StringVar(&s.since, "since", "", "only letters written since this `TIME` or for this age (2h); as --from")
 	fs.StringVar(&s.from, "from", "", "only letters written at this `TIME` or later")
 	fs.StringVar(&s.to, "to", "", "only letters written before this `TIME`")
@@ -70,6 +69,9 @@ func (s *selection) isEmpty() bool {
 func (s *selection) filter(cmd *cobra.Command, args []string, dlqTopic string, now time.Time) (dlq.Filter, error) {
 	s.letters, s.keySet = args, cmd.Flags().Changed("key")
 	f := dlq.Filter{Classes: s.classes}
+	if err := notEmpty(cmd, "class", "since", "from", "to", "input", "output-file"); err != nil {
+		return f, err
+	}
 	if s.keySet {
 		f.Key = &s.key
 	}
@@ -141,6 +143,16 @@ func (a *App) onLetters(ctx context.Context, cmd *cobra.Command, args []string, 
 		return explainTopic(err, l)
 	}
 	return explainTopic(do(&letters{l, cl, q, f}), l)
+}
+
+// notCompacted refuses to mark letters where a mark would delete others.
+func (l *letters) notCompacted(ctx context.Context) error {
+	if !l.queue.Compacted(ctx) {
+		return nil
+	}
+	name := l.config.DLQTopic
+	return failed("ordersctl topic alter "+shellWord(name)+" -c cleanup.policy=delete",
+		"topic %s is compacted: a letter's mark would delete every letter of its key", name)
 }
 
 // patience is how long the last answers of a run are waited for: until the
@@ -216,7 +228,7 @@ func shellWord(s string) string {
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
-// ratePerSecond is "2.1/s", "4.2/min" or "3.1/h", what reads best.
+// perTime is "2.1/s", "4.2/min" or "3.1/h", what reads best.
 func perTime(n int, over time.Duration) string {
 	if n < 2 || over <= 0 {
 		return ""
@@ -227,8 +239,8 @@ func perTime(n int, over time.Duration) string {
 		seconds float64
 	}{{"s", 1}, {"min", 60}} {
 		if r*u.seconds >= 1 {
-			return fmt.Sprintf("%.3g/%s", r*u.seconds, u.name)
+			return figure(r*u.seconds) + "/" + u.name
 		}
 	}
-	return fmt.Sprintf("%.3g/h", r*3600)
+	return figure(r*3600) + "/h"
 }

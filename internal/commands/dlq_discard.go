@@ -48,10 +48,18 @@ letter topic's name (--confirm).`,
 
 func runDLQDiscard(ctx context.Context, opts *dlqDiscardOptions) error {
 	app := opts.app
+	if err := notEmpty(opts.cmd, "class", "since", "from", "to"); err != nil {
+		return err
+	}
 	if len(opts.args) == 0 && opts.sel.isEmpty() && !opts.cmd.Flags().Changed("key") {
 		return usageError("--reason '*' means every open letter", "name the letters to discard, or a filter")
 	}
 	return app.onLetters(ctx, opts.cmd, opts.args, &opts.sel, func(l *letters) error {
+		if !opts.consent.dryRun {
+			if err := l.notCompacted(ctx); err != nil {
+				return err
+			}
+		}
 		x, err := l.queue.Scan(ctx, l.filter)
 		if err != nil {
 			return err

@@ -109,15 +109,8 @@ type lineEncoder struct {
 func (e *lineEncoder) encode(v any) error {
 	enc := json.NewEncoder(e.out)
 	if e.plain {
-		enc = json.NewEncoder(&printableWriter{e.out})
+		enc = json.NewEncoder(&jsonWriter{e.out})
 	}
 	enc.SetEscapeHTML(false)
 	return enc.Encode(v)
-}
-
-type printableWriter struct{ out io.Writer }
-
-func (w *printableWriter) Write(p []byte) (int, error) {
-	_, err := io.WriteString(w.out, printable(string(p[:len(p)-1]))+"\n") // json.Encoder writes a line at a time
-	return len(p), err
 }

@@ -6,10 +6,14 @@ import (
 	"io"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
+	"github.com/ordersctl/ordersctl/internal/config"
 	"github.com/ordersctl/ordersctl/internal/dlq"
+	"github.com/ordersctl/ordersctl/internal/lag"
+	"github.com/ordersctl/ordersctl/internal/process"
 	"github.com/ordersctl/ordersctl/internal/sink"
 )
 
@@ -40,7 +44,8 @@ wrote twice is one. --all lists replayed and discarded ones too.
 VIA is the client that sent the records, by their header of that name. TRIES is how
 often the record was tried, REPLAYS how often it had been replayed when it failed.
 NEWER says whether a later event of the order is applied, which makes a replay
-stale; "-" where the database can't be asked. -o json prints all that match, unless
+stale; "-" where the database can't be asked or can't tell: the order's row comes
+from another partition or topic, and a replay is applied over it. -o json prints all that match, unless
 --limit is given.`,
 		Example: `  ordersctl dlq list --since 6h
   ordersctl dlq list --class validation --reason '/total*' --limit 0
@@ -55,6 +60,7 @@ stale; "-" where the database can't be asked. -o json prints all that match, unl
 	}
 	addSelectionFlags(cmd, &opts.sel)
 	addDBFlag(cmd)
+	addAdminFlag(cmd)
 	cmd.Flags().BoolVar(&opts.all, "all", false, "list replayed and discarded letters too")
 	cmd.Flags().IntVar(&opts.limit, "limit", defaultLimit, "list at most `N` letters, the newest; 0 for all")
 	addOutputFlag(cmd, &opts.output, "text", "wide", "json")
@@ -73,6 +79,8 @@ func runDLQList(ctx context.Context, opts *dlqListOptions) error {
 	}
 	app := opts.app
 	return app.onLetters(ctx, opts.cmd, opts.args, &opts.sel, func(l *letters) error {
+		breaker := make(chan string, 1)
+		go func() { breaker <- opts.breaker(ctx, l.config) }()
 		x, err := l.queue.Scan(ctx, l.filter)
 		if err != nil {
 			return err
@@ -81,7 +89,7 @@ func runDLQList(ctx context.Context, opts *dlqListOptions) error {
 		if opts.output == "json" {
 			return printJSON(app.Out, rows.list)
 		}
-		v := &dlqList{index: x, rows: rows, all: opts.all, wide: opts.output == "wide", now: app.now(), topic: l.config.Topic}
+		v := &dlqList{index: x, rows: rows, all: opts.all, wide: opts.output == "wide", now: app.now(), topic: l.config.Topic, breaker: <-breaker}
 		if v.share, err = l.queue.Share(ctx, x, l.config.Topic, l.filter); err != nil {
 			v.share = nil // the topic of the letters is not ours to miss
 		}
@@ -90,47 +98,45 @@ func runDLQList(ctx context.Context, opts *dlqListOptions) error {
 				return err
 			}
 		}
+		if l.queue.Compacted(ctx) {
+			app.say("warning: %s is compacted: Kafka deletes all letters of a key but the last", x.Topic)
+		}
 		opts.hints(v)
 		return nil
 	})
 }
 
-// hints says what to type next.
-func (o *dlqListOptions) hints(v *dlqList) {
-	app := o.app
-	if len(v.rows.list) > 0 && v.rows.why != "" {
-		app.say("NEWER is not known: %s", v.rows.why)
+// breaker is how process's breaker on dead letters stands, "" where no process
+// can be asked.
+func (o *dlqListOptions) breaker(ctx context.Context, l *config.Loaded) string {
+	if o.output == "json" {
+		return ""
 	}
-	groups := v.index.Groups()
-	switch {
-	case v.index.Len() == 0 && o.sel.isEmpty():
-		app.say("there are no letters in %s", v.index.Topic)
-	case v.index.Len() == 0:
-		app.say("no letter of %s matches", v.index.Topic)
-	case len(groups) == 0 && !o.all:
-		app.say("none of them is open; --all lists them")
-	case len(groups) > 0:
-		g := groups[0]
-		app.say("hint: see one     ordersctl dlq show %s", g.Letter.Short())
-		which := "--reason " + shellWord(reasonPattern(g.Reason))
-		if o.sel.since != "" {
-			which += " --since " + shellWord(o.sel.since)
-		}
-		if g.Class == sink.RefusedDatabase {
-			app.say("hint: try replay  ordersctl dlq replay %s   (dry until --execute)", which)
-		} else {
-			app.say("hint: repair them ordersctl dlq export %s > letters.ndjson   (then dlq replay --input letters.ndjson)", which)
-		}
-	}
+	return breakerText(lag.Ask(ctx, adminAddrs(l), l.Status.Timeout), l)
 }
 
-// reasonPattern is a pattern for the reason and those like it: what stands
-// before the first colon names the field.
-func reasonPattern(reason string) string {
-	if at := strings.Index(reason, ":"); at > 0 && strings.HasPrefix(reason, "/") {
-		return reason[:at] + "*"
+func breakerText(answers []lag.Answer, l *config.Loaded) string {
+	seen, open := false, 0
+	for _, a := range answers {
+		if a.Process == nil || a.Process.Group != l.Process.Group || a.Process.Topic != l.Topic {
+			continue
+		}
+		seen = true
+		for _, p := range a.Process.Partitions {
+			if p.Reason == "breaker" {
+				open++
+			}
+		}
 	}
-	return reason
+	switch {
+	case open > 0:
+		return "breaker open: " + count(open, "partition") + " paused (ordersctl lag)"
+	case !seen:
+		return ""
+	case l.Process.DLQBreaker == process.BreakerOff:
+		return "breaker off"
+	}
+	return "breaker closed (opens at 5 %, or 50 in a row)"
 }
 
 // letterRow is one letter of the list.
@@ -150,6 +156,7 @@ type letterRow struct {
 	Replays       int        `json:"replays"`
 	Newer         *bool      `json:"newer"` // a later event of the order is applied; null where it is not known
 	short         string
+	newerWhy      string // it is not known though the database was asked
 }
 
 type letterRows struct {
@@ -201,22 +208,42 @@ func (r *letterRows) askNewer(ctx context.Context, rows dlq.Rows, found []dlq.Su
 		}
 		for i := range part {
 			row, ok := have[part[i].OrderID]
-			newer := ok && dlq.Newer(row, part[i].First)
-			r.list[from+i].Newer = &newer
+			r.list[from+i].setNewer(&part[i], row, ok)
 		}
 	}
 	return ""
 }
 
+func (r *letterRow) setNewer(s *dlq.Summary, row sink.Row, has bool) {
+	newer := dlq.NewerNo
+	switch {
+	case s.Origin.TopicID == "":
+		newer, r.newerWhy = dlq.NewerUnknown, "the letter does not tell its topic's id"
+	case s.OrderID == "":
+		newer, r.newerWhy = dlq.NewerUnknown, "the letter does not tell its order's id"
+	case has:
+		newer = dlq.IsNewer(row, s.First)
+	}
+	if has && newer == dlq.NewerUnknown && r.newerWhy == "" {
+		r.newerWhy = fmt.Sprintf("the order's row (%s %s) comes from elsewhere, %s, applied %s: a replay is applied over it, newer or not",
+			row.Order.Status, row.Order.Total, row.From, momentOr(row.At))
+	}
+	if newer != dlq.NewerUnknown {
+		yes := newer == dlq.NewerYes
+		r.Newer = &yes
+	}
+}
+
 // dlqList is what list prints as text.
 type dlqList struct {
-	index *dlq.Index
-	rows  letterRows
-	share *dlq.Share
-	topic string
-	all   bool
-	wide  bool
-	now   time.Time
+	index   *dlq.Index
+	rows    letterRows
+	share   *dlq.Share
+	topic   string
+	breaker string
+	all     bool
+	wide    bool
+	now     time.Time
 }
 
 func (v *dlqList) print(w io.Writer) error {
@@ -249,9 +276,18 @@ func (v *dlqList) heading() string {
 		line += "   " + count(x.Foreign, "record") + " that are no letters"
 	}
 	line += "\n"
+	ours := ""
 	if v.share != nil && v.share.Records > 0 {
-		line += fmt.Sprintf("%-*s  %s of the %s written in that time\n", name, v.topic,
-			percent(v.share.Letters, v.share.Records), count(v.share.Records, "record"))
+		ours = fmt.Sprintf("   %s of the %s written in that time", percent(v.share.Letters, v.share.Records), count(v.share.Records, "record"))
+		if n := v.share.Deleted; n > 0 {
+			ours += fmt.Sprintf("   the records of %s are deleted and not counted", count(n, "letter"))
+		}
+	}
+	if v.breaker != "" {
+		ours += "   " + v.breaker
+	}
+	if ours != "" {
+		line += fmt.Sprintf("%-*s%s\n", name, v.topic, ours[1:])
 	}
 	return line
 }
@@ -262,7 +298,7 @@ func percent(part int, of int64) string {
 	if p >= 99.95 {
 		return "100 %"
 	}
-	return fmt.Sprintf("%.3g %%", p)
+	return figure(p) + " %"
 }
 
 func (v *dlqList) printGroups(w io.Writer) error {
@@ -302,10 +338,11 @@ func (v *dlqList) printNewest(w io.Writer) error {
 		head = append(head, "CLASS", "VIA", "GROUP", "TOPIC-ID")
 	}
 	t := newTable(head...)
-	newer := false
+	newer, unsure := false, false
 	for i := range v.rows.list {
 		r := &v.rows.list[i]
 		newer = newer || r.Newer != nil && *r.Newer
+		unsure = unsure || r.newerWhy != "" && r.OriginTopicID != "" && r.OrderID != ""
 		cells := []string{
 			dayTime(r.FailedAt, v.now), r.short, r.Origin, v.text(dashed(r.OrderID), 36), v.text(r.Reason, 26),
 			orUnknown(r.Attempts), fmt.Sprint(r.Replays), yesNo(r.Newer),
@@ -324,10 +361,10 @@ func (v *dlqList) printNewest(w io.Writer) error {
 	if err := t.print(w); err != nil {
 		return err
 	}
-	return v.printFoot(w, newer)
+	return v.printFoot(w, newer, unsure)
 }
 
-func (v *dlqList) printFoot(w io.Writer, newer bool) error {
+func (v *dlqList) printFoot(w io.Writer, newer, unsure bool) error {
 	total := v.index.Count(dlq.Open)
 	if v.all {
 		total = v.index.Len()
@@ -339,10 +376,17 @@ func (v *dlqList) printFoot(w io.Writer, newer bool) error {
 	if newer {
 		foot = append(foot, "NEWER yes: a later event of this order is applied, a replay is stale")
 	}
+	if unsure {
+		foot = append(foot, "NEWER -: the order's row comes from another partition or topic, a replay is applied over it")
+	}
 	if len(foot) == 0 {
 		return nil
 	}
-	_, err := fmt.Fprintln(w, strings.Join(foot, "     "))
+	line := strings.Join(foot, "     ")
+	if utf8.RuneCountInString(line) > 120 {
+		line = strings.Join(foot, "\n")
+	}
+	_, err := fmt.Fprintln(w, line)
 	return err
 }
 

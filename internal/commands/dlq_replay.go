@@ -37,9 +37,11 @@ func newDLQReplay(app *App, runF func(context.Context, *dlqReplayOptions) error)
 nothing until --execute.
 
 As they were: records keep their bytes, key and event id. What would be refused
-again as it is, is left out; so is a letter of an order of which a later event is
-applied (stale), where the database can be asked, and one that was replayed ` + fmt.Sprint(dlq.MaxReplays) + `
-times already.
+again as it is, is left out; so is one that was replayed ` + fmt.Sprint(dlq.MaxReplays) + ` times already, and, where
+the database can be asked, a letter of an order of which a later event is applied
+(stale) or may be (unsure): the order's row comes from another partition or topic
+than the letter, and a replay would be applied over it. --include-stale sends these,
+and those of an earlier topic of that name, too.
 
 Edited (--input): the lines of an export, edited and checked again. The order of a
 line takes the place of the letter's, as an event of its own.
@@ -63,10 +65,10 @@ without its mark goes once more under the same event id and is applied once.`,
 	addDBFlag(cmd)
 	addTopicFlag(cmd)
 	fs := cmd.Flags()
-	fs.StringVar(&opts.input, "input", "", "replay the lines of this edited export (`FILE`)")
+	fs.StringVar(&opts.input, "input", "", "replay the lines of this edited export (`FILE`, or - for the standard input)")
 	fs.BoolVar(&opts.execute, "execute", false, "do it; else only say what would be done")
 	fs.Var(&opts.rate, "rate", "letters per second: 500, 5k (default: as fast as they are taken)")
-	fs.BoolVar(&opts.includeStale, "include-stale", false, "replay letters too of whose order a later event is applied")
+	fs.BoolVar(&opts.includeStale, "include-stale", false, "replay letters too of whose order a later event is applied, or may be")
 	fs.BoolVar(&opts.includeInvalid, "include-invalid", false, "replay letters too that would be refused again as they are")
 	fs.StringVar(&opts.confirm, "confirm", "", "in a protected context: the topic's name, instead of being asked for it")
 	return cmd
@@ -81,8 +83,14 @@ func runDLQReplay(ctx context.Context, opts *dlqReplayOptions) error {
 		}
 		defer func() { err = errors.Join(err, done()) }()
 		l.filter.Edits = edits
-		if _, _, err := topic.Exists(ctx, l.queue.Admin(), l.config.Topic); err != nil {
+		id, _, err := topic.Exists(ctx, l.queue.Admin(), l.config.Topic)
+		if err != nil {
 			return err
+		}
+		if opts.execute {
+			if err := l.notCompacted(ctx); err != nil {
+				return err
+			}
 		}
 		x, err := l.queue.Scan(ctx, l.filter)
 		if err != nil {
@@ -94,21 +102,21 @@ func runDLQReplay(ctx context.Context, opts *dlqReplayOptions) error {
 				return err
 			}
 		}
-		return opts.replay(ctx, l, x)
+		return opts.replay(ctx, l, x, topic.FormatID(id))
 	})
 }
 
-func (o *dlqReplayOptions) replay(ctx context.Context, l *letters, x *dlq.Index) error {
+func (o *dlqReplayOptions) replay(ctx context.Context, l *letters, x *dlq.Index, topicID string) error {
 	app := o.app
 	talk := &teller{app: app}
 	rows, closeRows, why := app.orderRows(ctx, l)
 	defer closeRows()
 	if rows == nil && x.Count(dlq.Open) > 0 {
-		app.say("which letters are stale is not known: %s", why)
+		app.say("which letters are stale is not known, so none is left out for it: %s", why)
 	}
 	stop := talk.waiting(ctx)
 	result, err := dlq.NewReplayer(l.client, l.queue, dlq.ReplayOptions{
-		Topic: l.config.Topic, Rules: l.config.Order, Rows: rows,
+		Topic: l.config.Topic, TopicID: topicID, Rules: l.config.Order, Rows: rows,
 		IncludeStale: o.includeStale, IncludeInvalid: o.includeInvalid,
 		Closed: len(o.sel.letters) > 0, Edits: l.filter.Edits,
 		Execute: o.execute, Rate: o.rate, Patience: patience(l.config.Kafka), Tell: talk.tell,
@@ -136,13 +144,7 @@ func (o *dlqReplayOptions) readEdits(l *letters) (*dlq.Edits, func() error, erro
 	if !o.sel.isEmpty() {
 		return nil, nil, usageError("the lines of the file are what is replayed", "--input goes neither with letters nor with filters")
 	}
-	var f *os.File
-	var err error
-	if o.input == "-" {
-		f, err = spool(o.app.In)
-	} else {
-		f, err = os.Open(o.input)
-	}
+	f, err := o.openInput()
 	if err != nil {
 		return nil, nil, fmt.Errorf("read the edited letters: %w", err)
 	}
@@ -151,6 +153,30 @@ func (o *dlqReplayOptions) readEdits(l *letters) (*dlq.Edits, func() error, erro
 		return nil, nil, errors.Join(fmt.Errorf("read the edited letters of %s: %w", o.input, err), f.Close())
 	}
 	return edits, f.Close, nil
+}
+
+// openInput opens what is read at any place and more than once: a pipe (- or
+// <(jq ...)) is copied first.
+func (o *dlqReplayOptions) openInput() (*os.File, error) {
+	if o.input == "-" {
+		return spool(o.app.In)
+	}
+	f, err := os.Open(o.input)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && info.Mode().IsRegular() {
+		return f, nil
+	}
+	var copied *os.File
+	if err == nil {
+		copied, err = spool(f)
+	}
+	if err = errors.Join(err, f.Close()); err != nil && copied != nil {
+		return nil, errors.Join(err, copied.Close())
+	}
+	return copied, err
 }
 
 // spool copies what can be read once into a file that goes when it is closed.
@@ -198,7 +224,7 @@ func (o *dlqReplayOptions) verdict(r *dlq.ReplayResult) error {
 	app := o.app
 	left := r.Left()
 	if o.input != "" {
-		left -= r.Count(dlq.Stale) // a line of many; who names one letter wants to know
+		left -= r.Count(dlq.Stale) + r.Count(dlq.Unsure) + r.Count(dlq.Earlier) // a line of many; who names one letter wants to know
 	}
 	if !o.execute {
 		if r.Interrupted {
@@ -259,6 +285,15 @@ func (o *dlqReplayOptions) hints(r *dlq.ReplayResult) {
 			app.say("hint: what is invalid has to be edited: ordersctl dlq export ... > letters.ndjson, then dlq replay --input letters.ndjson")
 			break
 		}
+	}
+	if r.Over > 0 {
+		app.say("warning: of %s the order's row comes from another partition or topic: applied later, the letter wins, newer or not", count(r.Over, "letter"))
+	}
+	if r.Count(dlq.Unsure) > 0 {
+		app.say("hint: what is unsure would be applied over the order's row, newer or not: compare them (dlq show); --include-stale replays them")
+	}
+	if r.Count(dlq.Earlier) > 0 {
+		app.say("hint: what is of an earlier topic may be older than all that is applied; --include-stale replays it all the same")
 	}
 	if r.Count(dlq.Stale) > 0 {
 		app.say("hint: stale letters change no row; --include-stale replays them all the same")

@@ -68,16 +68,18 @@ func runDLQShow(ctx context.Context, opts *dlqShowOptions) error {
 			return failed("", "letter %s was deleted while it was read", place)
 		}
 		if opts.output == "json" {
-			return printJSON(app.Out, dlq.Export(letter, found[0].State))
+			document := dlq.Export(letter, found[0].State)
+			document.ReplayedTo = found[0].To
+			return printJSON(app.Out, document)
 		}
 		v := &shownLetter{
-			letter: letter, state: found[0].State, orderID: found[0].OrderID, now: app.now(),
+			letter: letter, state: found[0].State, to: found[0].To, orderID: found[0].OrderID, now: app.now(),
 			faults: faultsNow(letter, l.config.Order), rows: newLetterRows(ctx, app, l, found),
 		}
 		if err := v.print(app.Out); err != nil {
 			return err
 		}
-		v.hints(app)
+		v.hints(app, opts.cmd)
 		return nil
 	})
 }
@@ -98,6 +100,7 @@ func faultsNow(l *dlq.Letter, rules order.Rules) order.Faults {
 type shownLetter struct {
 	letter  *dlq.Letter
 	state   dlq.State
+	to      string // where the replayed record stands
 	orderID string
 	faults  order.Faults
 	rows    letterRows
@@ -125,6 +128,9 @@ func (v *shownLetter) print(w io.Writer) error {
 		event = err.Error()
 	case l.Origin.TopicID == "":
 		event = "-"
+	}
+	if v.to != "" {
+		row("replayed", "to %s", printable(v.to))
 	}
 	row("order", "%s   key %s   client %s   event %s", dashed(v.orderID), keyOf(l.Key), printable(l.Client()), printable(event))
 	row("newer", "%s", newerText(v.rows))
@@ -158,23 +164,13 @@ func headerTable(w io.Writer, headers []kgo.RecordHeader) error {
 	return nil
 }
 
-// hints says what to type next.
-func (v *shownLetter) hints(app *App) {
-	name := v.letter.Place.Short()
-	switch {
-	case v.state != dlq.Open:
-	case len(v.faults) > 0 || v.letter.Value == nil:
-		app.say("hint: edit it     ordersctl dlq export %s > letter.ndjson   (then dlq replay --input letter.ndjson)", name)
-		app.say("hint: give it up  ordersctl dlq discard %s", name)
-	default:
-		app.say("hint: replay it   ordersctl dlq replay %s   (dry until --execute)", name)
-		app.say("hint: edit it     ordersctl dlq export %s > letter.ndjson   (then dlq replay --input letter.ndjson)", name)
-	}
-}
-
 func newerText(r letterRows) string {
 	if len(r.list) == 0 || r.list[0].Newer == nil {
-		return "-   (" + r.why + ")"
+		why := r.why
+		if len(r.list) > 0 && r.list[0].newerWhy != "" {
+			why = r.list[0].newerWhy
+		}
+		return "-   (" + printable(why) + ")"
 	}
 	if *r.list[0].Newer {
 		return "yes: a later event of this order is applied, a replay is stale"

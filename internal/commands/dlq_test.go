@@ -4,15 +4,18 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/ordersctl/ordersctl/internal/broker"
@@ -81,6 +84,11 @@ func (k *lettered) order(n int) order.Order {
 // that topic id.
 func (k *lettered) database(topicID string, n int, offset int64) string {
 	k.t.Helper()
+	return k.databaseIn(topicID, n, 0, offset)
+}
+
+func (k *lettered) databaseIn(topicID string, n int, partition int32, offset int64) string {
+	k.t.Helper()
 	path := filepath.Join(k.t.TempDir(), "orders.db")
 	cfg := sink.DefaultConfig()
 	cfg.URL = sink.URL("sqlite:" + path)
@@ -93,12 +101,12 @@ func (k *lettered) database(topicID string, n int, offset int64) string {
 		k.t.Fatal(err)
 	}
 	defer s.Close()
-	if _, err := s.Claim(k.t.Context(), sink.Claim{Group: "g", Topic: "orders", TopicID: topicID, Start: map[int32]int64{0: offset}}); err != nil {
+	if _, err := s.Claim(k.t.Context(), sink.Claim{Group: "g", Topic: "orders", TopicID: topicID, Start: map[int32]int64{partition: offset}}); err != nil {
 		k.t.Fatal(err)
 	}
 	o := k.order(n)
 	_, err = s.Write(k.t.Context(), &sink.Batch{
-		Group: "g", Topic: "orders", TopicID: topicID, First: offset, Next: offset + 1,
+		Group: "g", Topic: "orders", TopicID: topicID, Partition: partition, First: offset, Next: offset + 1,
 		Entries: []sink.Entry{{Offset: offset, Order: o, EventID: "e", Hash: sha256.Sum256(order.Append(nil, &o))}},
 	})
 	if err != nil {
@@ -164,6 +172,71 @@ func TestDatabaseTellsWhichLettersAreStale(t *testing.T) {
 	}
 }
 
+// A reason is what anybody's Connect wrote; a key what anybody produced.
+func TestLettersDoNotMoveTheCursor(t *testing.T) {
+	k := startLettered(t, 0)
+	reason := "bad\n\x1b[31mRED\x1b]0;owned\a\u009b2J at"
+	r := &kgo.Record{Topic: "orders", Offset: 1, Timestamp: time.Now(), Key: []byte("k\u009b31mRED"), Value: []byte("{\"id\":\"k\u009b31mRED\"}")}
+	if err := k.cl.ProduceSync(t.Context(), dlq.Wrap("orders.dlq", r, dlq.Failure{
+		Refusal: sink.Refusal{Class: sink.RefusedDatabase, Reason: reason}, TopicID: k.id, At: time.Now(), Attempts: 1,
+	})).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{
+		{"list"}, {"list", "-o", "wide"}, {"list", "-o", "json"}, {"show", "0@0"}, {"show", "0@0", "-o", "json"},
+		{"export"}, {"replay"}, {"replay", "0@0"}, {"discard", "0@0", "--dry-run"},
+	} {
+		_, out, talk := k.runWith(t.Context(), IO{In: strings.NewReader(""), OutTTY: true}, args...)
+		for _, raw := range []string{"\x1b", "\a", "\u009b"} {
+			if strings.Contains(out+talk, raw) {
+				t.Errorf("%v prints %q raw: %q %q", args, raw, out, talk)
+			}
+		}
+		if args[0] == "export" || slices.Contains(args, "json") {
+			if !json.Valid([]byte(out)) || !strings.Contains(out, `k\u009b31mRED`) {
+				t.Errorf("%v is not JSON: %s", args, out)
+			}
+		}
+	}
+	// The pattern that the hint names finds them.
+	_, _, talk := k.run("list")
+	if want := "--reason 'bad??[31mRED?]0;owned??2J at'"; !strings.Contains(talk, want) {
+		t.Errorf("no %s in %s", want, talk)
+	}
+	if _, out, _ := k.run("list", "--reason", "bad??[31mRED?]0;owned??2J at"); !strings.Contains(out, "1 letter: 1 open") {
+		t.Error(out)
+	}
+}
+
+// The partitions were added to, or a key repaired: the row stands in another
+// partition, and a replay would be applied over it.
+func TestRowFromElsewhereIsNotReplayedOver(t *testing.T) {
+	k := startLettered(t, 2)
+	if _, err := client.Admin(k.cl).CreatePartitions(t.Context(), 1, "orders"); err != nil {
+		t.Fatal(err)
+	}
+	db := k.databaseIn(k.id, 1, 1, 0)
+	code, out, talk := k.run("list", "--db", db)
+	if diff := cmp.Diff(map[string]string{"0@0": "no", "0@1": "-"}, newer(out)); diff != "" || code != 0 || !strings.Contains(out, "NEWER -: the order's row comes from another partition or topic, a replay is applied over it\n") {
+		t.Errorf("exit %d\n%s%s%s", code, out, talk, diff)
+	}
+	if _, out, _ := k.run("show", "0@1", "--db", db); !strings.Contains(out, "\nnewer    -   (the order's row (paid 0) comes from elsewhere, "+k.id+"/1@0, applied ") {
+		t.Error(out)
+	}
+	code, out, talk = k.run("replay", "--db", db, "--execute")
+	if code != 0 || !strings.Contains(out, "1  sent    database: 23514 x") || !strings.Contains(out, "1  unsure  the order's row comes from another partition or topic  0@1") || !strings.Contains(talk, "replayed 1 letter\nhint: what is unsure ") {
+		t.Errorf("exit %d\n%s%s", code, out, talk)
+	}
+	if code, out, talk = k.run("replay", "--db", db, "--execute", "0@1"); code != exitFailed {
+		t.Errorf("exit %d\n%s%s", code, out, talk)
+	}
+	// Whoever asks for it is told what it does.
+	code, out, talk = k.run("replay", "--db", db, "--include-stale")
+	if code != 0 || !strings.Contains(out, "1  replay  database: 23514 x  0@1") || !strings.Contains(talk, "warning: of 1 letter the order's row comes from another partition or topic: applied later, the letter wins") {
+		t.Errorf("exit %d\n%s%s", code, out, talk)
+	}
+}
+
 func TestWithoutItsDatabaseNothingIsCalledStaleOrNot(t *testing.T) {
 	k := startLettered(t, 1)
 	for name, test := range map[string]struct{ db, why string }{
@@ -203,6 +276,26 @@ func TestDiscardAsksOnATerminal(t *testing.T) {
 	}
 	if _, out, _ := k.run("list"); !strings.Contains(out, "1 open") {
 		t.Error(out)
+	}
+}
+
+// A mark has its letter's key and no value: compaction would let it delete all
+// letters of that key.
+func TestCompactedLettersAreNotMarked(t *testing.T) {
+	k := startLettered(t, 2)
+	policy := "compact"
+	alter := []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "cleanup.policy", Value: &policy}}
+	if rs, err := client.Admin(k.cl).AlterTopicConfigs(t.Context(), alter, "orders.dlq"); err != nil || rs[0].Err != nil {
+		t.Fatal(err, rs)
+	}
+	for _, args := range [][]string{{"replay", "--execute"}, {"discard", "0@0", "--yes"}} {
+		want := "error: topic orders.dlq is compacted: a letter's mark would delete every letter of its key\nhint: ordersctl topic alter orders.dlq -c cleanup.policy=delete\n"
+		if code, _, talk := k.run(args...); code != exitFailed || talk != want {
+			t.Errorf("%v: exit %d, %s", args, code, talk)
+		}
+	}
+	if code, out, talk := k.run("list"); code != 0 || !strings.Contains(out, "2 open") || !strings.Contains(talk, "warning: orders.dlq is compacted") {
+		t.Errorf("exit %d\n%s%s", code, out, talk)
 	}
 }
 

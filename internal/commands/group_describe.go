@@ -163,7 +163,7 @@ func printGroup(w io.Writer, v *groupView, wide bool) error {
 	var b strings.Builder
 	head := []string{"group " + printable(v.Name), members(v.Group)}
 	if v.Protocol != "" {
-		head = append(head, v.Protocol)
+		head = append(head, printable(v.Protocol))
 	}
 	if v.Exists() {
 		head = append(head, fmt.Sprintf("coordinator broker %d", v.Coordinator))
@@ -181,7 +181,7 @@ func printGroup(w io.Writer, v *groupView, wide bool) error {
 			return err
 		}
 		for _, p := range r.Problems {
-			fmt.Fprintf(&b, "! %s\n", p)
+			fmt.Fprintf(&b, "! %s\n", printable(p))
 		}
 		fmt.Fprintf(&b, "LAG is %s\n", offsetsBy(r))
 	}

@@ -19,6 +19,7 @@ type groupSeekOptions struct {
 	group   string
 	to      []string
 	execute bool
+	newDB   bool
 	confirm string
 	output  string
 }
@@ -33,7 +34,8 @@ the first record that is not older than a time (2026-11-01T12:00, 2h), or one
 partition to a place (orders/1@884, 1@884; --to may be repeated).
 
 Of process's group the offsets in the database are set, which it goes by, and
-Kafka's. What is read again is not applied again: its events and places are booked,
+Kafka's. A database that has none, where Kafka has some, is refused as a wrong one,
+unless --new-database says that it is to begin there. What is read again is not applied again: its events and places are booked,
 and the rows stay as they are. What is skipped is applied by nobody.
 
 Of another group that the database does not know Kafka's offsets are set. A group
@@ -54,6 +56,7 @@ without --execute; in a protected context that asks for the topic's name.`,
 	fs := cmd.Flags()
 	fs.StringArrayVar(&opts.to, "to", nil, "`start|end|TIME|PLACE`; may be repeated, and a later one that speaks of a partition counts for it")
 	fs.BoolVar(&opts.execute, "execute", false, "do it; without it only said")
+	fs.BoolVar(&opts.newDB, "new-database", false, "the database has no offsets of the topic, and is to begin there")
 	fs.StringVar(&opts.confirm, "confirm", "", "in a protected context: the topic's name, instead of being asked for it")
 	addTopicFlag(cmd)
 	addDBFlag(cmd)
@@ -134,7 +137,7 @@ func (o *groupSeekOptions) seek(ctx context.Context, c cluster, targets []lag.Ta
 	case !look.Group.Exists() && look.By() == "" && !owner:
 		return noSuchGroup(ctx, c.Client, o.group)
 	}
-	s, err := lag.PlanSeek(ctx, c.Client, look, targets, owner)
+	s, err := lag.PlanSeek(ctx, c.Client, look, targets, o.owner(owner))
 	if err != nil {
 		return err
 	}
@@ -158,6 +161,16 @@ func (o *groupSeekOptions) seek(ctx context.Context, c cluster, targets []lag.Ta
 	}
 	o.app.say("set %s of group %s %s", count(len(s.Parts), "partition"), o.group, where)
 	return nil
+}
+
+func (o *groupSeekOptions) owner(database bool) lag.Owner {
+	switch {
+	case !database:
+		return lag.OfKafka
+	case o.newDB:
+		return lag.OfNewDatabase
+	}
+	return lag.OfDatabase
 }
 
 func (o *groupSeekOptions) apply(ctx context.Context, c cluster, s *lag.Seek) error {

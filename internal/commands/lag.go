@@ -3,7 +3,9 @@ package commands
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
 	"time"
@@ -12,6 +14,7 @@ import (
 
 	"github.com/ordersctl/ordersctl/internal/config"
 	"github.com/ordersctl/ordersctl/internal/lag"
+	"github.com/ordersctl/ordersctl/internal/sink"
 	"github.com/ordersctl/ordersctl/internal/topic"
 )
 
@@ -103,11 +106,11 @@ func runLag(ctx context.Context, opts *lagOptions) error {
 		if group == "" {
 			group = c.config.Process.Group
 		}
-		db, closeDB := opts.app.readDatabase(ctx, c.config)
-		defer closeDB()
-		r := &lagRun{opts: opts, cluster: c, look: lag.Options{Group: group, Topic: c.config.Topic}}
-		if db != nil {
-			r.look.Database = db
+		r := &lagRun{opts: opts, cluster: c, look: lag.Options{Group: group, Topic: c.config.Topic}, told: map[string]bool{}}
+		defer r.closeDB()
+		r.openDB(ctx)
+		if err := r.known(ctx); err != nil {
+			return err
 		}
 		if !opts.watch {
 			return r.once(ctx)
@@ -121,9 +124,46 @@ type lagRun struct {
 	opts    *lagOptions
 	cluster cluster
 	look    lag.Options
+	db      sink.Store // nil where there is none; it is tried again at the next look
 	before  *lag.Look
-	told    map[string]bool // notes that were said
+	told    map[string]bool // what is amiss and was said
 	trouble string          // why there is no table at the moment
+}
+
+// openDB opens the database where it is not open. Where there is none nobody has
+// asked for one; else it is said why it can't be had.
+func (r *lagRun) openDB(ctx context.Context) {
+	if r.db != nil {
+		return
+	}
+	l := r.cluster.config
+	db, err := r.opts.app.openDatabase(ctx, l, true)
+	switch {
+	case err == nil:
+		r.db, r.look.Database = db, db
+	case ctx.Err() == nil && (l.DB.URL != "" || !errors.Is(err, fs.ErrNotExist)):
+		r.note(aboutDB, "by Kafka's offsets alone: %s", err)
+	}
+}
+
+func (r *lagRun) closeDB() {
+	if r.db != nil {
+		_ = r.db.Close() // it was only read
+	}
+	r.db, r.look.Database = nil, nil
+}
+
+// known refuses a group that was named and that nobody has heard of: its table
+// would be dashes. Process's own may be to come.
+func (r *lagRun) known(ctx context.Context) error {
+	if r.look.Group == r.cluster.config.Process.Group {
+		return nil
+	}
+	look, err := lag.Take(ctx, r.cluster.Client, r.look)
+	if err == nil && !look.Group.Exists() && look.By() == "" && look.DatabaseErr == nil {
+		return noSuchGroup(ctx, r.cluster.Client, r.look.Group)
+	}
+	return err
 }
 
 func (r *lagRun) once(ctx context.Context) error {
@@ -161,6 +201,7 @@ func (r *lagRun) watch(ctx context.Context) error {
 	screen := newScreen(r.opts.app, r.opts.output != "json")
 	began := false
 	return every(ctx, r.opts.interval, func() error {
+		r.openDB(ctx)
 		report, err := r.report(ctx)
 		switch {
 		case err != nil && (!began || ctx.Err() != nil):
@@ -178,7 +219,7 @@ func (r *lagRun) watch(ctx context.Context) error {
 			}
 			return screen.show(line)
 		}
-		if err := printLag(&frame, report, r.opts.output == "wide"); err != nil {
+		if err := printLagIn(&frame, report, r.opts.output == "wide", screen.room()); err != nil {
 			return err
 		}
 		return screen.show(frame.Bytes())
@@ -209,8 +250,12 @@ func (r *lagRun) report(ctx context.Context) (*lag.Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	if now.DatabaseErr != nil {
-		r.note("the database does not answer, so the lag goes by Kafka's offsets: %s", now.DatabaseErr)
+	switch {
+	case now.DatabaseErr != nil:
+		r.note(aboutDB, "the database does not answer, so the lag goes by Kafka's offsets: %s", now.DatabaseErr)
+		r.closeDB() // it may be another file when it comes back
+	case r.db != nil:
+		delete(r.told, aboutDB)
 	}
 	report := lag.Between(r.before, now)
 	r.before = now
@@ -221,28 +266,29 @@ func (r *lagRun) report(ctx context.Context) (*lag.Report, error) {
 
 // noteStates says why the state of partitions that somebody reads is not known.
 func (r *lagRun) noteStates(report *lag.Report, answers []lag.Answer) {
-	if !slices.ContainsFunc(report.Partitions, func(p lag.Partition) bool { return p.Member != nil && p.State == "" }) {
-		return
-	}
+	amiss := slices.ContainsFunc(report.Partitions, func(p lag.Partition) bool { return p.Member != nil && p.State == "" })
 	for _, a := range answers {
 		switch {
+		case !amiss:
+			delete(r.told, a.Addr)
 		case a.Err != nil:
-			r.note("%s can't be asked for STATE: %s (--admin names where process listens)", a.Addr, a.Err)
+			r.note(a.Addr, "%s can't be asked for STATE: %s (--admin names where process listens)", a.Addr, a.Err)
 		case a.Process == nil || a.Process.Group != report.Group.Name:
-			r.note("no process of group %s at %s to ask for STATE (--admin names where it listens)", report.Group.Name, a.Addr)
+			r.note(a.Addr, "no process of group %s at %s to ask for STATE (--admin names where it listens)", report.Group.Name, a.Addr)
 		}
 	}
 }
 
-// note says a thing once.
-func (r *lagRun) note(format string, args ...any) {
-	if r.told[format] {
+// aboutDB is what notes of the database are about; those of an admin port are
+// about its address.
+const aboutDB = "the database"
+
+// note says once what is amiss, and once more when it was well in between.
+func (r *lagRun) note(about, format string, args ...any) {
+	if r.told[about] {
 		return
 	}
-	if r.told == nil {
-		r.told = map[string]bool{}
-	}
-	r.told[format] = true
+	r.told[about] = true
 	r.opts.app.say("note: "+format, args...)
 }
 
@@ -252,9 +298,9 @@ func members(g lag.Group) string {
 	case !g.Exists():
 		return "Kafka knows no such group"
 	case len(g.Members) == 0:
-		return g.State
+		return printable(g.State)
 	}
-	return g.State + ", " + count(len(g.Members), "member")
+	return printable(g.State) + ", " + count(len(g.Members), "member")
 }
 
 // offsetsBy is "by the database's offsets (Kafka's agree)".
@@ -265,7 +311,18 @@ func offsetsBy(r *lag.Report) string {
 	case lag.ByKafka:
 		return "by Kafka's offsets"
 	}
-	return "no offsets: the group has committed nothing here"
+	line := "no offsets: the group has committed nothing here"
+	var waits int64
+	for _, p := range r.Partitions {
+		if p.Start == nil || p.End == nil {
+			return line
+		}
+		waits += *p.End - *p.Start
+	}
+	if waits > 0 {
+		line += fmt.Sprintf("; process would begin at the start, with %s to read", count(waits, "record"))
+	}
+	return line
 }
 
 // agreement is "Kafka's agree", or how they don't.

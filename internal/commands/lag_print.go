@@ -1,31 +1,93 @@
 package commands
 
 import (
+	"cmp"
 	"fmt"
 	"io"
+	"math"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/ordersctl/ordersctl/internal/lag"
 )
 
-func printLag(w io.Writer, r *lag.Report, wide bool) error {
+func printLag(w io.Writer, r *lag.Report, wide bool) error { return printLagIn(w, r, wide, 0) }
+
+// printLagIn makes do with so many lines, 0 for any number: it leaves out the
+// partitions that are best off.
+func printLagIn(w io.Writer, r *lag.Report, wide bool, room int) error {
+	paused := pausedLines(r, room)
+	const others = 5 // heading, empty line, columns, all, by whose offsets
+	shown, left := worst(r.Partitions, room, others+len(paused)+len(r.Problems))
 	var b strings.Builder
 	fmt.Fprintf(&b, "lag of group %s in %s   %s   %s\n\n", printable(r.Group.Name), r.Topic, members(r.Group), r.At.Format("2006-01-02 15:04:05Z"))
-	if err := lagTable(r, wide).print(&b); err != nil {
+	if err := lagTable(r, shown, wide).print(&b); err != nil {
 		return err
 	}
-	for _, p := range r.Partitions {
-		if p.Reason != "" {
-			b.WriteString("! " + pausedLine(p) + "\n")
-		}
+	if left != "" {
+		b.WriteString(left + "\n")
+	}
+	for _, line := range paused {
+		b.WriteString("! " + line + "\n")
 	}
 	for _, p := range r.Problems {
-		fmt.Fprintf(&b, "! %s\n", p)
+		fmt.Fprintf(&b, "! %s\n", printable(p))
 	}
 	fmt.Fprintf(&b, "%s%s\n", offsetsBy(r), overInterval(r.RateSeconds))
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// pausedLines takes a quarter of the room.
+func pausedLines(r *lag.Report, room int) []string {
+	var lines []string
+	for _, p := range r.Partitions {
+		if p.Reason != "" {
+			lines = append(lines, pausedLine(p))
+		}
+	}
+	if most := max(2, room/4); room > 0 && len(lines) > most {
+		lines = append(lines[:most-1], count(len(lines)-most+1, "partition")+" more are paused")
+	}
+	return lines
+}
+
+// worst are the partitions that there is room for beside the other lines, in
+// their order, and what the rest is like.
+func worst(all []lag.Partition, room, others int) (shown []lag.Partition, rest string) {
+	if room <= 0 || len(all)+others <= room {
+		return all, ""
+	}
+	order := slices.Clone(all)
+	slices.SortStableFunc(order, func(a, b lag.Partition) int { return cmp.Compare(trouble(b), trouble(a)) })
+	n := max(1, room-others-1)
+	if n >= len(order) {
+		return all, ""
+	}
+	most := trouble(order[n])
+	shown = order[:n]
+	slices.SortFunc(shown, func(a, b lag.Partition) int { return cmp.Compare(a.Partition, b.Partition) })
+	rest = count(len(order)-n, "partition") + " more"
+	switch {
+	case most == 0:
+		rest += ", none of them paused or behind"
+	case most < math.MaxInt64-1:
+		rest += fmt.Sprintf(", none of them paused or more than %s behind", thousands(most))
+	}
+	return shown, rest
+}
+
+// trouble is how many records a partition is behind, and more where that is not
+// known or it stands still.
+func trouble(p lag.Partition) int64 {
+	switch {
+	case p.Reason != "":
+		return math.MaxInt64
+	case p.Lag == nil || p.Member == nil:
+		return math.MaxInt64 - 1
+	}
+	return *p.Lag
 }
 
 func pausedLine(p lag.Partition) string {
@@ -40,13 +102,13 @@ func pausedLine(p lag.Partition) string {
 	return line
 }
 
-func lagTable(r *lag.Report, wide bool) *table {
+func lagTable(r *lag.Report, shown []lag.Partition, wide bool) *table {
 	head := []string{"PART", ">NEXT", ">END", ">LAG", ">IN/s", ">OUT/s", ">DRAIN", "MEMBER", "STATE"}
 	if wide {
 		head = append(head, ">START", ">DATABASE", ">KAFKA", "HOST", "MEMBER-ID")
 	}
 	t := newTable(head...)
-	for _, p := range r.Partitions {
+	for _, p := range shown {
 		member, host, id := "-", "-", "-"
 		if p.Member != nil {
 			member, host, id = printable(p.Member.Short()), printable(p.Member.Host), printable(p.Member.ID)
@@ -71,7 +133,7 @@ func lagTable(r *lag.Report, wide bool) *table {
 func stateText(p lag.Partition) string {
 	switch {
 	case p.Reason != "":
-		return p.State + ": " + printable(p.Reason)
+		return printable(p.State) + ": " + printable(p.Reason)
 	case p.State != "":
 		return printable(p.State)
 	case p.Member == nil:

@@ -12,10 +12,12 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/ordersctl/ordersctl/internal/config"
 	"github.com/ordersctl/ordersctl/internal/tail"
@@ -91,10 +93,10 @@ func printError(w io.Writer, err error) {
 		_, _ = fmt.Fprintln(w, "interrupted")
 		return
 	}
-	_, _ = fmt.Fprintf(w, "error: %s\n", strings.ReplaceAll(err.Error(), "\n", " "))
+	_, _ = fmt.Fprintf(w, "error: %s\n", printable(strings.ReplaceAll(err.Error(), "\n", " ")))
 	var hinted interface{ Hint() string }
 	if errors.As(err, &hinted) && hinted.Hint() != "" {
-		_, _ = fmt.Fprintf(w, "hint: %s\n", strings.ReplaceAll(hinted.Hint(), "\n", " "))
+		_, _ = fmt.Fprintf(w, "hint: %s\n", printable(strings.ReplaceAll(hinted.Hint(), "\n", " ")))
 	}
 }
 
@@ -132,7 +134,7 @@ func exactly(n int, what string) cobra.PositionalArgs {
 		if len(args) != n {
 			return usageError(seeHelp(cmd), "%s takes %s, got %d arguments", cmd.CommandPath(), what, len(args))
 		}
-		return nil
+		return noEmptyArg(cmd, args)
 	}
 }
 
@@ -141,8 +143,38 @@ func atMostOne(what string) cobra.PositionalArgs {
 		if len(args) > 1 {
 			return usageError(seeHelp(cmd), "%s takes %s, got %d arguments", cmd.CommandPath(), what, len(args))
 		}
-		return nil
+		return noEmptyArg(cmd, args)
 	}
+}
+
+// noEmptyArg refuses what a script's variable that is not set leaves behind. In
+// the offsets of groups "" means all of them.
+func noEmptyArg(cmd *cobra.Command, args []string) error {
+	if slices.Contains(args, "") {
+		return usageError(notSet, "an argument of %s is empty", cmd.CommandPath())
+	}
+	return nil
+}
+
+const notSet = "is a variable of the script not set? Leave it out if that is what you mean"
+
+// notEmpty refuses flags that were given without a value, as a script does whose
+// variable is not set: what a missing flag means, everything, was not asked for.
+func notEmpty(cmd *cobra.Command, names ...string) error {
+	for _, name := range names {
+		f := cmd.Flags().Lookup(name)
+		if f == nil || !f.Changed {
+			continue
+		}
+		values := []string{f.Value.String()}
+		if list, ok := f.Value.(pflag.SliceValue); ok {
+			values = list.GetSlice()
+		}
+		if len(values) == 0 || slices.Contains(values, "") {
+			return usageError(notSet, "--%s is empty", name)
+		}
+	}
+	return nil
 }
 
 func seeHelp(cmd *cobra.Command) string {

@@ -1,19 +1,50 @@
 package commands
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 )
 
 // printJSON writes one document.
 func printJSON(w io.Writer, v any) error {
-	enc := json.NewEncoder(w)
+	enc := json.NewEncoder(&jsonWriter{w})
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
 	return enc.Encode(v)
+}
+
+// jsonWriter escapes what a terminal obeys and encoding/json lets through: DEL,
+// C1, what turns the direction of text. In a document these stand in strings
+// alone, so it says the same as before. It takes whole documents.
+type jsonWriter struct{ out io.Writer }
+
+func (w *jsonWriter) Write(p []byte) (int, error) {
+	harms := func(r rune) bool { return r != '\n' && isObeyed(r) } // between its lines; in strings it is escaped
+	if bytes.IndexFunc(p, harms) < 0 {
+		return w.out.Write(p)
+	}
+	escaped := make([]byte, 0, len(p)+64)
+	for _, r := range string(p) {
+		if harms(r) {
+			escaped = fmt.Appendf(escaped, `\u%04x`, r)
+		} else {
+			escaped = utf8.AppendRune(escaped, r)
+		}
+	}
+	_, err := w.out.Write(escaped)
+	return len(p), err
+}
+
+// isObeyed tells characters that move a terminal's cursor, colour what follows,
+// or turn it around.
+func isObeyed(r rune) bool {
+	return r < ' ' || r >= 0x7f && r < 0xa0 || r == 0x200e || r == 0x200f || r >= 0x2028 && r <= 0x202e || r >= 0x2066 && r <= 0x2069
 }
 
 // table is rows under a heading: words left, numbers right.
@@ -75,12 +106,24 @@ func thousands(n int64) string {
 	return sign + s
 }
 
+// figure has three significant digits, and never an exponent.
+func figure(f float64) string {
+	rounded, err := strconv.ParseFloat(strconv.FormatFloat(f, 'g', 3, 64), 64)
+	switch {
+	case err != nil || math.IsInf(f, 0) || math.IsNaN(f):
+		return "-"
+	case math.Abs(rounded) >= 1000 && math.Abs(rounded) < 1e18:
+		return thousands(int64(rounded))
+	}
+	return strconv.FormatFloat(rounded, 'f', -1, 64)
+}
+
 // printable makes one line of text that came from outside: control characters
 // and what is not UTF-8 are escaped, so that a record can't move the cursor.
 func printable(s string) string {
 	clean := true
 	for _, r := range s {
-		if r < ' ' || r == 0x7f || r == utf8.RuneError || r >= 0x80 && r < 0xa0 {
+		if r == utf8.RuneError || isObeyed(r) {
 			clean = false
 			break
 		}

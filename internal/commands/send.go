@@ -156,7 +156,7 @@ func (o *sendOptions) complete(cmd *cobra.Command) error {
 	if err := o.completeSource(cmd); err != nil {
 		return err
 	}
-	if err := o.completeWait(); err != nil {
+	if err := errors.Join(notEmpty(cmd, "wait"), o.completeWait()); err != nil {
 		return err
 	}
 	switch {

@@ -3,11 +3,9 @@ package commands
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -18,6 +16,7 @@ import (
 	"github.com/ordersctl/ordersctl/internal/dlq"
 	"github.com/ordersctl/ordersctl/internal/lag"
 	"github.com/ordersctl/ordersctl/internal/sink"
+	"github.com/ordersctl/ordersctl/internal/topic"
 )
 
 type statusOptions struct {
@@ -66,10 +65,10 @@ Kafka can't be reached.`,
 }
 
 // statusView is the pipeline at one moment. A part that can't be reached has
-// its reason and nothing else.
+// its reason and no figures: null in JSON, whose keys are the same at each look.
 type statusView struct {
 	At          time.Time     `json:"at"`
-	Context     string        `json:"context,omitempty"`
+	Context     string        `json:"context"`
 	RateSeconds float64       `json:"rate_interval_seconds"`
 	Edge        statusEdge    `json:"edge"`
 	Topic       statusTopic   `json:"topic"`
@@ -83,21 +82,32 @@ type statusView struct {
 }
 
 type statusEdge struct {
-	Unreachable string   `json:"unreachable,omitempty"`
+	Unreachable string   `json:"unreachable"`
 	Addrs       []string `json:"admin"`
 	*lag.Edge
 }
 
+// MarshalJSON has the edge's keys without an edge too: embedded, it would have
+// none.
+func (e statusEdge) MarshalJSON() ([]byte, error) {
+	type bare statusEdge
+	if e.Edge == nil {
+		e.Edge = &lag.Edge{}
+	}
+	return json.Marshal(bare(e))
+}
+
 type statusTopic struct {
-	Unreachable string   `json:"unreachable,omitempty"`
+	Unreachable string   `json:"unreachable"`
 	Name        string   `json:"topic"`
 	Partitions  *int64   `json:"partition_count"`
 	Records     *int64   `json:"records"`
 	In          *float64 `json:"in_per_second"`
+	missing     bool     // Kafka was asked, and has no such topic
 }
 
 type statusProcess struct {
-	Unreachable string         `json:"unreachable,omitempty"`
+	Unreachable string         `json:"unreachable"`
 	Group       string         `json:"group"`
 	State       string         `json:"state"`
 	Members     *int64         `json:"members"`
@@ -110,7 +120,7 @@ type statusProcess struct {
 }
 
 type statusDB struct {
-	Unreachable string    `json:"unreachable,omitempty"`
+	Unreachable string    `json:"unreachable"`
 	Name        string    `json:"database"`
 	Totals      *dbTotals `json:"totals"`
 }
@@ -125,10 +135,11 @@ type dbTotals struct {
 }
 
 type statusDLQ struct {
-	Unreachable string `json:"unreachable,omitempty"`
+	Unreachable string `json:"unreachable"`
 	Topic       string `json:"topic"`
 	Letters     *int64 `json:"letters"`
 	Open        *int64 `json:"open"`
+	missing     bool   // as in statusTopic
 }
 
 func runStatus(ctx context.Context, opts *statusOptions) error {
@@ -281,20 +292,29 @@ func (s *statusRun) lookKafka(ctx context.Context, v *statusView) *lag.Report {
 	if err != nil {
 		err = explainTopic(err, s.config)
 		s.before = nil
-		v.Topic.Unreachable, v.Process.Unreachable = err.Error(), "Kafka can't be asked"
+		v.Topic.Unreachable, v.Process.Unreachable = err.Error(), "the topic can't be asked for"
+		if v.Topic.missing = isMissing(err); v.Topic.missing {
+			v.Process.Unreachable = "there is no topic to read"
+		}
 		var coded interface{ ExitCode() int }
 		if errors.As(err, &coded) && coded.ExitCode() == exitUnreachable {
+			v.Process.Unreachable = "Kafka can't be asked"
 			v.DLQ.Unreachable, v.unreachable = "Kafka can't be asked", err
 			return nil
 		}
 	}
 	count, err := s.letters.get(func() (letterCount, error) { return s.countLetters(ctx) })
 	if err != nil {
-		v.DLQ.Unreachable = explainTopic(err, s.config).Error()
+		v.DLQ.Unreachable, v.DLQ.missing = explainTopic(err, s.config).Error(), isMissing(err)
 		return report
 	}
 	v.DLQ.Letters, v.DLQ.Open = &count.all, &count.open
 	return report
+}
+
+func isMissing(err error) bool {
+	var missing *topic.MissingError
+	return errors.As(err, &missing)
 }
 
 // letterCount is how many dead letters there are, and how many are open.
@@ -368,41 +388,6 @@ func (v *statusView) setReport(r *lag.Report) {
 	}
 }
 
-// judge makes the verdict. What can't be asked from here may be well: only what
-// is seen to be wrong is a finding.
-func (v *statusView) judge() {
-	v.Verdict = "ok"
-	find := func(verdict, format string, args ...any) {
-		v.Findings = append(v.Findings, fmt.Sprintf(format, args...))
-		if v.Verdict != "FAIL" {
-			v.Verdict = verdict
-		}
-	}
-	if v.Topic.Unreachable != "" {
-		find("FAIL", "topic: %s", v.Topic.Unreachable)
-	}
-	if v.Edge.Edge != nil && v.Edge.Breaker != "closed" {
-		find("FAIL", "edge: the breaker is %s, Kafka acknowledges nothing", v.Edge.Breaker)
-	}
-	for _, reason := range slices.Sorted(maps.Keys(v.Process.Paused)) {
-		find("FAIL", "process: %s paused (%s)", count(v.Process.Paused[reason], "partition"), reason)
-	}
-	for _, p := range v.Process.Problems {
-		find("warn", "process: %s", p)
-	}
-	p := &v.Process
-	switch {
-	case p.Members == nil:
-	case *p.Members == 0 && p.Lag != nil && *p.Lag > 0:
-		find("warn", "process: nobody reads what waits: %s", count(*p.Lag, "record"))
-	case len(p.Paused) == 0 && p.Drain.State == lag.DrainNever:
-		find("warn", "process: at this speed the backlog does not end")
-	}
-	if v.DLQ.Open != nil && *v.DLQ.Open > 0 {
-		find("warn", "dlq: %s", count(*v.DLQ.Open, "open letter"))
-	}
-}
-
 // slowest is how long one look at a part may take before it counts as not
 // reachable.
 const slowest = 10 * time.Second
@@ -424,19 +409,4 @@ func (s *slowly[T]) get(ask func() (T, error)) (T, error) {
 		}
 	}
 	return s.value, s.err
-}
-
-// pausedText is "none", "breaker 1, outage 2".
-func pausedText(paused map[string]int) string {
-	switch {
-	case paused == nil:
-		return "-"
-	case len(paused) == 0:
-		return "none"
-	}
-	var parts []string
-	for _, reason := range slices.Sorted(maps.Keys(paused)) {
-		parts = append(parts, fmt.Sprintf("%s %d", printable(reason), paused[reason]))
-	}
-	return strings.Join(parts, ", ")
 }

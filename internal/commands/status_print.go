@@ -86,7 +86,7 @@ func (v *statusView) edgePart() statusPart {
 func (v *statusView) topicPart() statusPart {
 	t := v.Topic
 	return statusPart{name: "topic", where: t.Name, why: t.Unreachable, cells: []statusCell{
-		{perSecond(t.In), "in/s"}, {orDash(t.Records), "records"}, {orDash(t.Partitions), "partitions"},
+		{perSecond(t.In), "in/s"}, {orDash(t.Records), noun(t.Records, "record")}, {orDash(t.Partitions), noun(t.Partitions, "partition")},
 	}}
 }
 
@@ -101,7 +101,7 @@ func (v *statusView) processPart() statusPart {
 	}
 	return statusPart{name: "process", where: where, why: p.Unreachable, cells: []statusCell{
 		{perSecond(p.Out), "committed/s"}, {orDash(p.Lag), "lag"}, {drainText(p.Drain), "to drain"},
-		{orDash(p.Members), "members"}, {pausedText(p.Paused), "paused"},
+		{orDash(p.Members), noun(p.Members, "member")}, {pausedText(p.Paused), "paused"},
 	}}
 }
 
@@ -109,8 +109,8 @@ func (v *statusView) databasePart() statusPart {
 	p := statusPart{name: "database", where: v.Database.Name, why: v.Database.Unreachable}
 	if t := v.Database.Totals; t != nil {
 		p.cells = []statusCell{
-			{thousands(t.Orders), "orders"}, {thousands(t.Events), "events"}, {thousands(t.Stale), "stale"},
-			{thousands(t.Duplicates), "duplicates"}, {thousands(t.DeadLettered), "dead-lettered"}, {thousands(t.Skipped), "skipped"},
+			{thousands(t.Orders), noun(&t.Orders, "order")}, {thousands(t.Events), noun(&t.Events, "event")}, {thousands(t.Stale), "stale"},
+			{thousands(t.Duplicates), noun(&t.Duplicates, "duplicate")}, {thousands(t.DeadLettered), "dead-lettered"}, {thousands(t.Skipped), "skipped"},
 		}
 	}
 	return p
@@ -118,28 +118,39 @@ func (v *statusView) databasePart() statusPart {
 
 func (v *statusView) dlqPart() statusPart {
 	return statusPart{name: "dlq", where: v.DLQ.Topic, why: v.DLQ.Unreachable, cells: []statusCell{
-		{orDash(v.DLQ.Open), "open"}, {orDash(v.DLQ.Letters), "letters"},
+		{orDash(v.DLQ.Open), "open"}, {orDash(v.DLQ.Letters), noun(v.DLQ.Letters, "letter")},
 	}}
+}
+
+// noun is that of a figure beside it.
+func noun(n *int64, one string) string {
+	if n != nil && *n == 1 {
+		return one
+	}
+	return one + "s"
 }
 
 // ackText is "<8 ms": the bound of the bucket in which the percentile lies.
 func ackText(e *lag.Edge) string {
 	switch {
 	case e.AckBelow != nil:
-		return fmt.Sprintf("<%.3g ms", *e.AckBelow*1000)
+		return "<" + figure(*e.AckBelow*1000) + " ms"
 	case e.AckAbove != nil:
-		return fmt.Sprintf(">%.3g s", *e.AckAbove)
+		return ">" + figure(*e.AckAbove) + " s"
 	}
 	return "-"
 }
 
 func (v *statusView) verdictLine() string {
 	var silent []string
-	for _, part := range []struct{ name, why string }{
-		{"edge", v.Edge.Unreachable}, {"topic", v.Topic.Unreachable}, {"process", v.Process.Unreachable},
-		{"database", v.Database.Unreachable}, {"dlq", v.DLQ.Unreachable},
+	for _, part := range []struct {
+		name, why string
+		seen      bool // not to be there
+	}{
+		{"edge", v.Edge.Unreachable, false}, {"topic", v.Topic.Unreachable, v.Topic.missing}, {"process", v.Process.Unreachable, v.Topic.missing},
+		{"database", v.Database.Unreachable, false}, {"dlq", v.DLQ.Unreachable, v.DLQ.missing},
 	} {
-		if part.why != "" {
+		if part.why != "" && !part.seen {
 			silent = append(silent, part.name)
 		}
 	}

@@ -4,12 +4,15 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/ordersctl/ordersctl/internal/config"
 	"github.com/ordersctl/ordersctl/internal/lag"
 	"github.com/ordersctl/ordersctl/internal/process"
 )
@@ -113,6 +116,11 @@ func TestVerdictOfStatus(t *testing.T) {
 		{"offsets are odd", func(v *statusView) { v.Process.Problems = []string{"x"} }, "warn", "process: x"},
 		{"letters are open", func(v *statusView) { v.DLQ.Open = ptr(1) }, "warn", "dlq: 1 open letter"},
 		{"the breaker is open", func(v *statusView) { v.Edge.Edge = &lag.Edge{Breaker: "open"} }, "FAIL", "edge: the breaker is open, Kafka acknowledges nothing"},
+		{"nobody has ever read what is there", func(v *statusView) { v.Process.Members, v.Process.Lag, v.Topic.Records = ptr(0), nil, ptr(30) }, "warn", "process: nobody has ever read this topic: 30 records wait"},
+		{"nobody has read, and nothing is there", func(v *statusView) { v.Process.Members, v.Process.Lag, v.Topic.Records = ptr(0), nil, ptr(0) }, "ok", ""},
+		{"somebody has just begun", func(v *statusView) { v.Process.Lag, v.Topic.Records = nil, ptr(30) }, "ok", ""},
+		{"no dead letter topic", func(v *statusView) { v.DLQ.Unreachable, v.DLQ.missing = "x", true }, "FAIL", "dlq: x: the next record that can't be applied stops its partition"},
+		{"a dead letter topic that is not seen", func(v *statusView) { v.DLQ.Unreachable = "x" }, "ok", ""},
 		{"no topic", func(v *statusView) { v.Topic.Unreachable = "x" }, "FAIL", "topic: x"},
 		{"a part that is not seen may be well", func(v *statusView) { v.Database.Unreachable = "x" }, "ok", ""},
 	} {
@@ -124,6 +132,60 @@ func TestVerdictOfStatus(t *testing.T) {
 				t.Errorf("%s %q, want %s %q", v.Verdict, v.Findings, test.verdict, test.finding)
 			}
 		})
+	}
+}
+
+func TestFiguresAreReadByPeople(t *testing.T) {
+	for f, want := range map[float64]string{
+		28301.9: "28,300", 4000: "4,000", 999.4: "999", 999.6: "1,000", 99.95: "100", 2.104: "2.1", 0.5: "0.5", 0.00005: "0.00005", 0.000313: "0.000313", 0: "0", 1234567: "1,230,000",
+	} {
+		if got := figure(f); got != want {
+			t.Errorf("%v: %s, want %s", f, got, want)
+		}
+	}
+}
+
+// Who reads status -w -o json finds each key in each line.
+func TestStatusHasTheSameKeysWithoutAnEdge(t *testing.T) {
+	keys := func(e statusEdge) []string {
+		b, err := json.Marshal(statusView{Edge: e})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var v struct {
+			Edge map[string]any `json:"edge"`
+		}
+		if err := json.Unmarshal(b, &v); err != nil {
+			t.Fatal(err)
+		}
+		return slices.Sorted(maps.Keys(v.Edge))
+	}
+	if diff := cmp.Diff(keys(statusEdge{Edge: &lag.Edge{Instances: 1}}), keys(statusEdge{Unreachable: "refused"})); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestBreakerAsDLQListTellsIt(t *testing.T) {
+	answer := func(group, reason string) []lag.Answer {
+		return []lag.Answer{{Err: errors.New("refused")}, {Process: &lag.Process{Group: group, Topic: "orders", Partitions: []lag.Standing{{Reason: reason}}}}}
+	}
+	for name, test := range map[string]struct {
+		answers []lag.Answer
+		setting string
+		want    string
+	}{
+		"no process":               {nil, "on", ""},
+		"another group's process":  {answer("others", "breaker"), "on", ""},
+		"all is well":              {answer("orders-process", ""), "on", "breaker closed (opens at 5 %, or 50 in a row)"},
+		"paused for another cause": {answer("orders-process", "outage"), "on", "breaker closed (opens at 5 %, or 50 in a row)"},
+		"open":                     {answer("orders-process", "breaker"), "on", "breaker open: 1 partition paused (ordersctl lag)"},
+		"off":                      {answer("orders-process", ""), "off", "breaker off"},
+	} {
+		l := &config.Loaded{Config: config.Default()}
+		l.Process.DLQBreaker = test.setting
+		if got := breakerText(test.answers, l); got != test.want {
+			t.Errorf("%s: %q, want %q", name, got, test.want)
+		}
 	}
 }
 

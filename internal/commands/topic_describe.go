@@ -215,7 +215,7 @@ func perSecond(rate *float64) string {
 	case *rate >= 100 || *rate == 0:
 		return thousands(int64(*rate + 0.5))
 	}
-	return fmt.Sprintf("%.3g", *rate)
+	return figure(*rate)
 }
 
 // retention is "retention 7 d, unbounded size".

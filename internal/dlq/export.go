@@ -18,6 +18,7 @@ import (
 type Exported struct {
 	Letter        string          `json:"letter"`
 	State         State           `json:"state"`
+	ReplayedTo    string          `json:"replayed_to,omitempty"` // of one that show was asked for
 	Origin        string          `json:"origin"`
 	OriginTopicID string          `json:"origin_topic_id,omitempty"`
 	WrittenAt     *time.Time      `json:"origin_timestamp,omitempty"`

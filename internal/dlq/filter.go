@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/ordersctl/ordersctl/internal/order"
 )
 
 // Filter says which letters are meant; all that it names must hold. The zero
@@ -14,7 +16,7 @@ type Filter struct {
 	From, To time.Time // when the letter was written, From on and before To; zero for no bound
 	Classes  []string  // any of these
 	Reasons  []Glob    // any of these
-	Key      *string   // the record's key
+	Key      *string   // the record's key or the order's id, which may differ
 	Letters  []Place   // these alone; each has to be there
 	Edits    *Edits    // those that have a line there
 }
@@ -28,11 +30,11 @@ func (f *Filter) matchesKind(k *kind) bool {
 }
 
 // matches judges the rest.
-func (f *Filter) matches(l *Letter) bool {
+func (f *Filter) matches(l *Letter, dec *order.Decoder) bool {
 	switch {
 	case !f.From.IsZero() && l.Written.Before(f.From), !f.To.IsZero() && !l.Written.Before(f.To):
 		return false
-	case f.Key != nil && string(l.Key) != *f.Key:
+	case f.Key != nil && string(l.Key) != *f.Key && (*f.Key == "" || l.OrderID(dec) != *f.Key):
 		return false
 	}
 	if f.Edits != nil && !f.Edits.Has(l.Place) {

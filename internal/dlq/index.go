@@ -21,6 +21,8 @@ type Index struct {
 	marks    map[originKey]State // of letters that are not among the entries
 	kinds    map[kind]*kindInfo
 	topics   map[string]uint32
+	// replayedTo is kept where letters are named: nobody asks it of a million.
+	replayedTo map[originKey]string
 }
 
 // kind is what many letters have in common.
@@ -97,7 +99,7 @@ func (x *Index) take(letters []*Letter, marks []*Mark, foreign int, f *Filter, d
 
 func (x *Index) letter(l *Letter, f *Filter, dec *order.Decoder) {
 	info := x.kindOf(l, f)
-	if !info.matches || !f.matches(l) {
+	if !info.matches || !f.matches(l, dec) {
 		return
 	}
 	key := x.keyOf(l.Origin)
@@ -125,6 +127,9 @@ func (x *Index) letter(l *Letter, f *Filter, dec *order.Decoder) {
 // mark takes a mark that was read. Of several the last one counts.
 func (x *Index) mark(m *Mark) {
 	key := x.keyOf(m.Origin)
+	if x.replayedTo != nil {
+		x.replayedTo[key] = strings.Clone(m.To)
+	}
 	if i, known := x.byOrigin[key]; known {
 		x.entries[i].state = m.State
 		return
@@ -154,6 +159,7 @@ type Summary struct {
 	Failed   time.Time
 	Attempts int
 	Replays  int
+	To       string     // of a replayed letter that was named: where the record stands, "" where it is not told
 	First    sink.Place // the place that its event keeps in the database
 }
 
@@ -166,6 +172,9 @@ func (x *Index) summary(e *entry) Summary {
 	}
 	if e.originTime > 0 {
 		s.Origin.Timestamp = time.UnixMilli(e.originTime).UTC()
+	}
+	if e.state == Replayed && x.replayedTo != nil {
+		s.To = x.replayedTo[x.keyOf(s.Origin)]
 	}
 	s.First = sink.Place{TopicID: s.Origin.TopicID, Partition: s.Origin.Partition, Offset: s.Origin.Offset}
 	if e.first != nil {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -16,15 +18,9 @@ import (
 	"github.com/ordersctl/ordersctl/internal/topic"
 )
 
-const (
-	// parallel partitions are read at a time: two keep a client busy, more cover
-	// for slow brokers, and each holds an answer unpacked.
-	parallel = 4
-	// A letter may stand in the topic again, in another partition where it has no
-	// key, after a crash of the process that wrote it. It starts again within
-	// this time or not at all.
-	writtenAgain = 24 * time.Hour
-)
+// parallel partitions are read at a time: two keep a client busy, more cover for
+// slow brokers, and each holds an answer unpacked.
+const parallel = 4
 
 // Queue is a dead letter topic as it was when it was opened: what comes later is
 // not looked at.
@@ -62,6 +58,23 @@ func OpenQueue(ctx context.Context, cl *kgo.Client, name string, rules order.Rul
 // Admin speaks to the cluster of the queue.
 func (q *Queue) Admin() *kadm.Client { return q.adm }
 
+// Compacted tells that Kafka keeps of each key the last record only. A mark is
+// the last one of its letter's key and has no value: it would take every letter
+// of that key with it. It is false where the brokers do not tell.
+func (q *Queue) Compacted(ctx context.Context) bool {
+	all, err := q.adm.DescribeTopicConfigs(ctx, q.topic)
+	if err != nil {
+		return false
+	}
+	one, err := all.On(q.topic, nil)
+	if err != nil {
+		return false
+	}
+	return slices.ContainsFunc(one.Configs, func(c kadm.Config) bool {
+		return c.Key == "cleanup.policy" && strings.Contains(c.MaybeValue(), "compact")
+	})
+}
+
 // list asks for one offset of each partition. All of them have to answer: a
 // letter that is not seen would be taken for none.
 func list(ctx context.Context, topic string, ask func(context.Context, ...string) (kadm.ListedOffsets, error)) (map[int32]int64, error) {
@@ -80,17 +93,21 @@ func list(ctx context.Context, topic string, ask func(context.Context, ...string
 }
 
 // Scan reads the letters that f means and the marks that say what became of
-// them. Letters that are named and not there are an error.
+// them. Letters that are named and not there are an error. All of the topic is
+// read, whatever f says: a letter stands there once more where its consumer was
+// set back or its database restored, and its mark may be as old as the topic.
 func (q *Queue) Scan(ctx context.Context, f Filter) (*Index, error) {
-	from, err := q.from(ctx, &f)
-	if err != nil {
+	if err := q.lookUp(ctx, f.Letters); err != nil {
 		return nil, err
 	}
 	x := newIndex(q.topic)
+	if len(f.Letters) > 0 {
+		x.replayedTo = map[originKey]string{}
+	}
 	var mu sync.Mutex
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(parallel)
-	for id, start := range from {
+	for id, start := range q.starts {
 		group.Go(func() error {
 			fetch := q.fetcher(id, start)
 			for {
@@ -133,33 +150,14 @@ func (q *Queue) fetcher(partition int32, next int64) *fetcher {
 	}
 }
 
-// from is where to begin in each partition. Reading goes to the end in any case:
-// marks stand behind their letters.
-func (q *Queue) from(ctx context.Context, f *Filter) (map[int32]int64, error) {
-	since := f.From
-	named := map[int32]int64{}
-	for _, p := range f.Letters {
-		l, err := q.Letter(ctx, p)
-		if err != nil {
-			return nil, err
-		}
-		if first, ok := named[p.Partition]; !ok || p.Offset < first {
-			named[p.Partition] = p.Offset
-		}
-		if at := l.Written.Add(-writtenAgain); since.IsZero() || at.Before(since) {
-			since = at
+// lookUp finds the letters that are named. It is an error if one is not there.
+func (q *Queue) lookUp(ctx context.Context, names []Place) error {
+	for _, p := range names {
+		if _, err := q.Letter(ctx, p); err != nil {
+			return err
 		}
 	}
-	if since.IsZero() {
-		return q.starts, nil
-	}
-	from, err := q.after(ctx, q.topic, since)
-	for id, offset := range named {
-		if err == nil {
-			from[id] = min(from[id], offset)
-		}
-	}
-	return from, err
+	return nil
 }
 
 // Letter reads one letter.
@@ -262,13 +260,19 @@ func (rd *reading) at(ctx context.Context, offset int64) (*kgo.Record, error) {
 type Share struct {
 	Letters int
 	Records int64 // written in the same time
+	Deleted int   // letters more, of records that the topic has no longer
 }
 
 // Share counts from the filter's beginning to its end, by when the letters'
-// records were written; without them from the first of these to the last. It is
+// records were written; without them from the first of these to the last. Letters
+// outlive their records, and those that are deleted count on neither side. It is
 // nil where no letter tells, or where the topic is another one now.
 func (q *Queue) Share(ctx context.Context, x *Index, name string, f Filter) (*Share, error) {
 	id, _, err := topic.Exists(ctx, q.adm, name)
+	if err != nil {
+		return nil, err
+	}
+	starts, err := list(ctx, name, q.adm.ListStartOffsets)
 	if err != nil {
 		return nil, err
 	}
@@ -277,6 +281,10 @@ func (q *Queue) Share(ctx context.Context, x *Index, name string, f Filter) (*Sh
 	for i := range x.entries {
 		e := &x.entries[i]
 		if e.originTime == 0 || e.kind.TopicID != topic.FormatID(id) || e.kind.Topic != name {
+			continue
+		}
+		if e.originOffset < starts[e.originPartition] {
+			s.Deleted++
 			continue
 		}
 		if s.Letters == 0 && f.From.IsZero() || e.originTime < first {

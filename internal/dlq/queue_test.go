@@ -106,6 +106,44 @@ func TestFilters(t *testing.T) {
 	}
 }
 
+// A database that is restored, or a consumer that is set back, writes a letter
+// once more: what a person has given up long ago is not open again.
+func TestLetterThatIsWrittenOnceMoreStaysSettled(t *testing.T) {
+	k := startKafka(t)
+	write := func(when string, r *kgo.Record) *kgo.Record {
+		r.Timestamp = at(when)
+		k.produce(r)
+		return r
+	}
+	letter := write("2026-10-01T00:00:00Z", k.bury(k.record(0, 1, "a", bad("a")), "validation", "x"))
+	write("2026-10-02T00:00:00Z", letterOf(t, letter).Mark(Discarded, ""))
+	write("2026-11-22T00:00:00Z", k.bury(k.record(0, 1, "a", bad("a")), "validation", "x"))
+	for name, f := range map[string]Filter{
+		"since it was written again": {From: at("2026-11-21T00:00:00Z")},
+		"named by its second copy":   {Letters: []Place{{"orders.dlq", 0, 2}}},
+		"by its order":               {},
+	} {
+		if _, x := k.scan(f); x.Count(Discarded) != 1 || x.Len() != 1 {
+			t.Errorf("%s: %d of %d discarded", name, x.Count(Discarded), x.Len())
+		}
+	}
+}
+
+// list shows the order's id, which is not the key where they differ.
+func TestKeyMeansTheOrderToo(t *testing.T) {
+	k := startKafka(t)
+	k.produce(
+		k.bury(k.record(0, 1, "wrong", good("ord-1")), "key_mismatch", "key is not the order's id"),
+		k.bury(&kgo.Record{Topic: "orders", Partition: 0, Offset: 2, Value: []byte(bad("ord-2"))}, "validation", "x"),
+		k.bury(k.record(0, 3, "ord-3", good("ord-9")), "database", "x"),
+	)
+	for key, want := range map[string]string{"ord-1": "0@0", "wrong": "0@0", "ord-2": "0@1", "ord-3": "0@2", "": "0@1", "ord": ""} {
+		if _, x := k.scan(Filter{Key: &key}); names(x) != want {
+			t.Errorf("%q: %q, want %q", key, names(x), want)
+		}
+	}
+}
+
 func TestLettersThatAreNotThere(t *testing.T) {
 	k := startKafka(t)
 	r := k.bury(k.record(0, 1, "a", bad("a")), "validation", "x")
@@ -171,14 +209,49 @@ func TestShareCountsTheRecordsBetweenTheFirstAndTheLast(t *testing.T) {
 		f    Filter
 		want Share
 	}{
-		{"from the first letter's record to the last one's", Filter{}, Share{2, 20}},
-		{"from a time until now", Filter{From: at("2026-11-22T02:00:05Z")}, Share{2, 35}},
-		{"between two times", Filter{From: at("2026-11-22T02:00:05Z"), To: at("2026-11-22T02:00:35Z")}, Share{2, 30}},
+		{"from the first letter's record to the last one's", Filter{}, Share{2, 20, 0}},
+		{"from a time until now", Filter{From: at("2026-11-22T02:00:05Z")}, Share{2, 35, 0}},
+		{"between two times", Filter{From: at("2026-11-22T02:00:05Z"), To: at("2026-11-22T02:00:35Z")}, Share{2, 30, 0}},
 	} {
 		q, x := k.scan(Filter{})
 		if s, err := q.Share(t.Context(), x, "orders", test.f); err != nil || s == nil || *s != test.want {
 			t.Errorf("%s: %+v, %v", test.name, s, err)
 		}
+	}
+}
+
+// Letters are kept for good and records are not: the share of what is still
+// there must not be taken of letters that are not.
+func TestShareLeavesOutLettersOfDeletedRecords(t *testing.T) {
+	k := startKafka(t)
+	for n := range int64(10) {
+		r := k.record(0, n, "o", good("o"))
+		r.Timestamp = at("2026-11-22T02:00:00Z").Add(time.Duration(n) * time.Second)
+		k.produce(r)
+		if n < 4 || n == 7 {
+			k.produce(k.bury(r, "database", "x"))
+		}
+	}
+	if _, err := client.Admin(k.cl).DeleteRecords(t.Context(), purge("orders", 0, 6)); err != nil {
+		t.Fatal(err)
+	}
+	q, x := k.scan(Filter{})
+	for name, test := range map[string]struct {
+		f    Filter
+		want Share
+	}{
+		"from the first that is left":        {Filter{}, Share{1, 1, 4}},
+		"from a time whose records are gone": {Filter{From: at("2026-11-22T02:00:00Z")}, Share{1, 4, 4}},
+	} {
+		if s, err := q.Share(t.Context(), x, "orders", test.f); err != nil || s == nil || *s != test.want {
+			t.Errorf("%s: %+v, %v", name, s, err)
+		}
+	}
+	if _, err := client.Admin(k.cl).DeleteRecords(t.Context(), purge("orders", 0, 9)); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := q.Share(t.Context(), x, "orders", Filter{}); err != nil || s != nil {
+		t.Errorf("with no record left: %+v, %v", s, err)
 	}
 }
 

@@ -16,24 +16,13 @@ import (
 	"github.com/ordersctl/ordersctl/internal/unit"
 )
 
-// Rows tells which event an order's row is of: a [sink.Store], as far as
-// letters need it.
-type Rows interface {
-	Rows(ctx context.Context, ids []string) (map[string]sink.Row, error)
-}
-
-// Newer tells whether the row holds a later event of the partition that an event
-// of that first place is of: replayed, the event would be stale.
-func Newer(row sink.Row, first sink.Place) bool {
-	return row.From.TopicID == first.TopicID && row.From.Partition == first.Partition && row.From.Offset > first.Offset
-}
-
 // ReplayOptions say what to replay, and how.
 type ReplayOptions struct {
 	Topic          string // letters of other topics are left alone
+	TopicID        string // letters of an earlier topic of that name are stale; "" where that is not known
 	Rules          order.Rules
-	Rows           Rows // nil where there is no database: nothing is called stale
-	IncludeStale   bool
+	Rows           Rows   // nil where there is no database: nothing is called stale
+	IncludeStale   bool   // also what is stale or may be
 	IncludeInvalid bool   // also what would be refused again
 	Closed         bool   // the letters were named: tell of those that are not open
 	Edits          *Edits // the orders that take the place of the letters'; nil for the records as they are
@@ -51,6 +40,8 @@ type What string
 const (
 	Replay     What = "replay"
 	Stale      What = "stale"
+	Unsure     What = "unsure"    // whether it is stale
+	Earlier    What = "old topic" // of the same name
 	Invalid    What = "invalid"
 	TooOften   What = "too often"
 	OtherTopic What = "other topic"
@@ -71,6 +62,7 @@ type ReplayResult struct {
 	Causes      []Cause // those that are replayed first, then by number
 	Sent        Sent    // zero without Execute
 	BadLines    int     // of the edits
+	Over        int     // of those that are replayed: over a row that may be newer
 	NotReached  int     // letters that were not looked at, since the run was ended
 	Interrupted bool
 	GaveUp      bool
@@ -125,6 +117,7 @@ type replayed struct {
 	orderID string
 	what    What
 	why     string
+	over    bool // as in ReplayResult
 }
 
 // NewReplayer replays by cl, which has to be made with [ClientOptions].
@@ -205,6 +198,9 @@ func (r *Replayer) flush(ctx context.Context) error {
 			r.send.replay(ctx, p.letter, p.record)
 		}
 		r.seen++
+		if p.over {
+			r.result.Over++
+		}
 		r.count(p.what, p.why, 1, p.letter.Place)
 	}
 	return nil
@@ -234,7 +230,16 @@ func (r *Replayer) findStale(ctx context.Context, chunk []*replayed) error {
 		return ctx.Err()
 	}
 	for _, p := range chunk {
-		if row, ok := rows[p.orderID]; ok && p.what == Replay && !r.opts.IncludeStale && Newer(row, p.letter.first()) {
+		row, ok := rows[p.orderID]
+		if !ok || p.what != Replay {
+			continue
+		}
+		switch newer := IsNewer(row, p.letter.first()); {
+		case newer == NewerUnknown && r.opts.IncludeStale:
+			p.over = true
+		case newer == NewerUnknown:
+			p.what, p.why = Unsure, "the order's row comes from another partition or topic"
+		case newer == NewerYes && !r.opts.IncludeStale:
 			p.what, p.why = Stale, "a later event of the order is applied"
 		}
 	}
@@ -258,6 +263,8 @@ func (r *Replayer) judge(l *Letter, s State) *replayed {
 		return not(OtherTopic, "of topic %s", l.Origin.Topic)
 	case l.Origin.TopicID == "":
 		return not(Invalid, "%s", ErrNoTopicID)
+	case r.opts.TopicID != "" && l.Origin.TopicID != r.opts.TopicID && !r.opts.IncludeStale:
+		return not(Earlier, "of a topic %s that was deleted since", l.Origin.Topic)
 	case l.Replays >= MaxReplays:
 		return not(TooOften, "replayed %d times already", l.Replays)
 	}

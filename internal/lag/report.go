@@ -35,10 +35,10 @@ type Partition struct {
 	Kafka     *int64 `json:"kafka_offset"`
 	Flow
 	Member   *Member    `json:"member"`
-	State    string     `json:"state"`            // as the process says: claiming, running, paused; "" where it can't be asked
-	Reason   string     `json:"reason,omitempty"` // of paused
-	Detail   string     `json:"detail,omitempty"` // of the reason
-	PausedAt *time.Time `json:"paused_at,omitempty"`
+	State    string     `json:"state"`  // as the process says: claiming, running, paused; "" where it can't be asked
+	Reason   string     `json:"reason"` // of paused
+	Detail   string     `json:"detail"` // of the reason
+	PausedAt *time.Time `json:"paused_at"`
 }
 
 // Flow is what goes in and out of one partition, or of all of them.

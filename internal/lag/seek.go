@@ -113,14 +113,41 @@ func (e *AnewError) Hint() string {
 	return "is --db the database of this cluster? If the topic was made anew, process it with another --group or into another database"
 }
 
+// StrangeError says that the group has been through this topic, and not into this
+// database.
+type StrangeError struct{ Group, Topic, TopicID string }
+
+func (e *StrangeError) Error() string {
+	return fmt.Sprintf("group %s has offsets of topic %s (id %s) in Kafka and none in the database: it is not the one that this topic is read into", e.Group, e.Topic, e.TopicID)
+}
+
+// Hint is the next step.
+func (e *StrangeError) Hint() string {
+	return "is --db right? Where a new database is to begin there, say so: --new-database"
+}
+
+// Owner says whether a group's offsets stand in the database too.
+type Owner int
+
+// The owners. A group that goes by a database has been there already, unless
+// that is new and only to begin.
+const (
+	OfKafka Owner = iota
+	OfDatabase
+	OfNewDatabase
+)
+
 // PlanSeek finds out where the targets lead to. Each partition goes by the last
-// target that speaks of it. It is set in the database too where owner is set.
-func PlanSeek(ctx context.Context, adm *kadm.Client, l *Look, targets []Target, owner bool) (*Seek, error) {
+// target that speaks of it.
+func PlanSeek(ctx context.Context, adm *kadm.Client, l *Look, targets []Target, owner Owner) (*Seek, error) {
 	if len(l.Group.Members) > 0 || l.Group.Exists() && l.Group.State != "empty" {
 		return nil, &ActiveError{l.Group}
 	}
-	if owner && l.OtherID != "" {
+	switch {
+	case owner != OfKafka && l.OtherID != "":
 		return nil, &AnewError{l.Group.Name, l.Topic, l.OtherID, l.Logs.ID}
+	case owner == OfDatabase && len(l.Database) == 0 && len(l.Kafka) > 0:
+		return nil, &StrangeError{l.Group.Name, l.Topic, l.Logs.ID}
 	}
 	to := map[int32]int64{}
 	for _, t := range targets {
@@ -128,7 +155,7 @@ func PlanSeek(ctx context.Context, adm *kadm.Client, l *Look, targets []Target, 
 			return nil, err
 		}
 	}
-	s := &Seek{Group: l.Group, Topic: l.Topic, TopicID: l.Logs.ID, By: l.By(), Database: owner, Parts: []Move{}}
+	s := &Seek{Group: l.Group, Topic: l.Topic, TopicID: l.Logs.ID, By: l.By(), Database: owner != OfKafka, Parts: []Move{}}
 	for _, p := range l.Logs.Partitions {
 		offset, ok := to[p]
 		if !ok {

@@ -38,7 +38,7 @@ func TestTargets(t *testing.T) {
 }
 
 // seek plans and applies, and gives the plan.
-func seek(t *testing.T, k *kafka, db *database, owner bool, targets ...string) (*lag.Seek, error) {
+func seek(t *testing.T, k *kafka, db *database, owner lag.Owner, targets ...string) (*lag.Seek, error) {
 	t.Helper()
 	l, err := lag.Take(t.Context(), k.adm, lag.Options{Group: "orders-process", Topic: "orders", Database: db})
 	if err != nil {
@@ -81,16 +81,16 @@ func TestSeek(t *testing.T) {
 	for _, test := range []struct {
 		name            string
 		to              []string
-		owner           bool
+		owner           lag.Owner
 		database, kafka offsets
 		again, skipped  int64
 	}{
-		{"to the start", []string{"start"}, true, offsets{0: 0, 1: 0}, offsets{0: 0, 1: 0}, 12, 0},
-		{"to the end", []string{"end"}, true, offsets{0: 10, 1: 4}, offsets{0: 10, 1: 4}, 0, 2},
-		{"to a time", []string{"2026-11-22T12:00:02"}, true, offsets{0: 2, 1: 2}, offsets{0: 2, 1: 2}, 8, 0},
-		{"of one partition", []string{"orders/1@1"}, true, offsets{0: 8, 1: 1}, offsets{0: 7, 1: 1}, 3, 0},
-		{"the last word counts", []string{"end", "1@1"}, true, offsets{0: 10, 1: 1}, offsets{0: 10, 1: 1}, 3, 2},
-		{"of a group that is Kafka's alone", []string{"start"}, false, offsets{0: 8, 1: 4}, offsets{0: 0, 1: 0}, 12, 0},
+		{"to the start", []string{"start"}, lag.OfDatabase, offsets{0: 0, 1: 0}, offsets{0: 0, 1: 0}, 12, 0},
+		{"to the end", []string{"end"}, lag.OfDatabase, offsets{0: 10, 1: 4}, offsets{0: 10, 1: 4}, 0, 2},
+		{"to a time", []string{"2026-11-22T12:00:02"}, lag.OfDatabase, offsets{0: 2, 1: 2}, offsets{0: 2, 1: 2}, 8, 0},
+		{"of one partition", []string{"orders/1@1"}, lag.OfDatabase, offsets{0: 8, 1: 1}, offsets{0: 7, 1: 1}, 3, 0},
+		{"the last word counts", []string{"end", "1@1"}, lag.OfDatabase, offsets{0: 10, 1: 1}, offsets{0: 10, 1: 1}, 3, 2},
+		{"of a group that is Kafka's alone", []string{"start"}, lag.OfKafka, offsets{0: 8, 1: 4}, offsets{0: 0, 1: 0}, 12, 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			k := newKafka(t, 2)
@@ -123,24 +123,46 @@ func TestSeekIsRefused(t *testing.T) {
 		"0@11": "orders/0@11 is not in the log, which has the offsets 0 to 10 there",
 		"7@0":  "topic orders has no partition 7",
 	} {
-		if _, err := seek(t, k, db, true, to); err == nil || err.Error() != want {
+		if _, err := seek(t, k, db, lag.OfDatabase, to); err == nil || err.Error() != want {
 			t.Errorf("%s: %v, want %q", to, err, want)
 		}
 	}
 	anew := rows("orders-process", "AAAAAAAAAAAAAAAAAAAAAA", 8, 0)
 	var other *lag.AnewError
-	if _, err := seek(t, k, anew, true, "start"); !errors.As(err, &other) || len(k.committed()) > 0 {
+	if _, err := seek(t, k, anew, lag.OfDatabase, "start"); !errors.As(err, &other) || len(k.committed()) > 0 {
 		t.Errorf("a database of another topic of that name: %v, Kafka has %v", err, k.committed())
 	}
 
 	k.join("orders-process")
-	_, err := seek(t, k, db, true, "start")
+	_, err := seek(t, k, db, lag.OfDatabase, "start")
 	var active *lag.ActiveError
 	if !errors.As(err, &active) || !strings.Contains(err.Error(), "group orders-process is stable with 1 member, which would go on from where they are: ordersctl-") {
 		t.Errorf("an active group: %v", err)
 	}
 	if diff := cmp.Diff(map[int32]int64{0: 8, 1: 0}, db.next()); diff != "" || len(k.committed()) > 0 {
 		t.Errorf("nothing was to change: %s, %v", diff, k.committed())
+	}
+}
+
+// The group has been through the topic, and its offsets are in another database:
+// set here they would have no effect, or begin the topic anew.
+func TestSeekRefusesADatabaseThatTheTopicIsNotReadInto(t *testing.T) {
+	k := newKafka(t, 1)
+	k.produce(0, 10, noon)
+	k.commit("orders-process", map[int32]int64{0: 7})
+	db := rows("orders-process", k.topicID())
+	var strange *lag.StrangeError
+	if _, err := seek(t, k, db, lag.OfDatabase, "start"); !errors.As(err, &strange) || k.committed()[0] != 7 || len(db.next()) > 0 {
+		t.Errorf("got %v, Kafka has %v, the database %v", err, k.committed(), db.next())
+	}
+	// A new one is another thing, and so is a group that has been nowhere.
+	if _, err := seek(t, k, db, lag.OfNewDatabase, "end"); err != nil || db.next()[0] != 10 || k.committed()[0] != 10 {
+		t.Errorf("got %v, Kafka has %v, the database %v", err, k.committed(), db.next())
+	}
+	fresh := newKafka(t, 1)
+	fresh.produce(0, 10, noon)
+	if _, err := seek(t, fresh, rows("orders-process", fresh.topicID()), lag.OfDatabase, "start"); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -154,7 +176,7 @@ func TestSeekMeetsAMemberThatHasJustJoined(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := lag.PlanSeek(t.Context(), k.adm, l, []lag.Target{{Start: true}}, true)
+	s, err := lag.PlanSeek(t.Context(), k.adm, l, []lag.Target{{Start: true}}, lag.OfDatabase)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,7 +198,7 @@ func TestSeekSaysWhatIsHalfDone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := lag.PlanSeek(t.Context(), k.adm, l, []lag.Target{{Start: true}}, true)
+	s, err := lag.PlanSeek(t.Context(), k.adm, l, []lag.Target{{Start: true}}, lag.OfDatabase)
 	if err != nil {
 		t.Fatal(err)
 	}
