@@ -210,13 +210,15 @@ type figures struct {
 }
 
 func (f figures) Metric(name string) (float64, bool) {
-	all := f.settled[0] + f.settled[1] + f.settled[2]
+	all := f.settled[0] + f.settled[1] + f.settled[2] + f.dropped
 	switch name {
-	case "error_rate":
+	case metricErrorRate:
 		if all == 0 {
 			return 0, false
 		}
-		return float64(f.settled[1]+f.settled[2]) / float64(all), true
+		return float64(all-f.settled[0]) / float64(all), true
+	case metricDropped:
+		return float64(f.dropped), true
 	case "rate":
 		if f.span < time.Second {
 			return 0, false
@@ -247,23 +249,4 @@ func latencyMetricOf(h *Histogram, dropped uint64, name string) (float64, bool) 
 	}
 	d, ok := h.At(p)
 	return float64(d), ok
-}
-
-// Metric gives the figures that need no verification.
-func (m *Measured) Metric(name string) (float64, bool) {
-	switch name {
-	case "error_rate":
-		if m.Scheduled == 0 {
-			return 0, false
-		}
-		return float64(m.NotWritten+m.Unknown) / float64(m.Scheduled), true
-	case "rate":
-		if m.Took <= 0 {
-			return 0, false
-		}
-		return float64(m.Acked) / m.Took.Seconds(), true
-	case "dropped":
-		return float64(m.Dropped), true
-	}
-	return latencyMetricOf(m.Latency, m.Dropped, name)
 }
