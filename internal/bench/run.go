@@ -93,6 +93,8 @@ type run struct {
 	anyMeasured        bool
 	full               bool
 
+	ended atomic.Bool // nothing more is due; answers are waited for
+
 	before usage // at the end of warm-up
 }
 
@@ -154,7 +156,7 @@ func (r *run) run(ctx context.Context) (Measured, error) {
 	watched := r.watch(ctx, abort)
 	span := r.send(ctx)
 	cut := ctx.Err() != nil
-	r.drain(ctx)
+	cut = r.drain(ctx) || cut
 	watched()
 	return r.measured(span, cut, context.Cause(ctx)), nil
 }
@@ -187,6 +189,7 @@ func (r *run) send(ctx context.Context) (span time.Duration) {
 			r.pace(ctx)
 		}()
 		<-paced
+		r.ended.Store(true)
 		span = r.clock.now()
 		r.queue.close()
 		lanes.Wait()
@@ -341,18 +344,19 @@ func (r *run) abandon() {
 }
 
 // drain waits for what was handed over and not answered. Closing the target
-// answers the rest.
-func (r *run) drain(ctx context.Context) {
+// answers the rest. cut tells that ctx ended the waiting.
+func (r *run) drain(ctx context.Context) (cut bool) {
 	patient, enough := context.WithTimeout(ctx, r.Timeout+r.Timeout/4) // the client's own timer comes first
 	defer enough()
 	await(r.flow, 0, patient.Done())
-	if ctx.Err() != nil {
+	if cut = ctx.Err() != nil && r.flow.unsettled() > 0; cut {
 		r.linger(ctx)
 	}
 	if r.flow.unsettled() > 0 {
 		_ = r.Target.Close()
 		r.linger(ctx)
 	}
+	return cut
 }
 
 // linger waits for the last answers of a run that was cut short, or of a target
@@ -391,7 +395,7 @@ func (r *run) measured(span time.Duration, cut bool, cause error) Measured {
 	}
 	m.CutShort = cut || m.Full
 	m.Warmup = min(m.Warmup, span)
-	if length := r.Plan.Length(); length > 0 && !m.CutShort && r.Plan.Count == 0 {
+	if length := r.Plan.Length(); length > 0 && (!m.CutShort || span > length) && r.Plan.Count == 0 {
 		span = length // the last gap belongs to it, the pacer's wake does not
 	}
 	m.Span = span - m.Warmup

@@ -134,7 +134,9 @@ func (w *watcher) look(ctx context.Context, abort context.CancelCauseFunc) {
 	if w.Observe != nil {
 		w.Observe(w.snapshot(c))
 	}
-	if w.AbortOnFail && ctx.Err() == nil {
+	// When nothing more is due a window says nothing of the run: it holds ever
+	// more of the time in which the last answers are waited for.
+	if w.AbortOnFail && ctx.Err() == nil && !w.ended.Load() {
 		if err := w.collect.failing(w.Thresholds, w.Plan.Warmup); err != nil {
 			abort(err)
 		}
