@@ -7,6 +7,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -95,6 +96,7 @@ type run struct {
 
 	ended atomic.Bool // nothing more is due; answers are waited for
 
+	cpus   int   // that the program may use
 	before usage // at the end of warm-up
 }
 
@@ -122,6 +124,8 @@ func Run(ctx context.Context, o Options) (Measured, error) {
 }
 
 func (r *run) run(ctx context.Context) (Measured, error) {
+	r.cpus = cpus()
+	r.collect.late.limit = cmp.Or(r.LagLimit, DefaultLagLimit)
 	if r.Plan.Open() {
 		r.queue = newQueue(r.flow)
 		// One more for the pacer: else it waits, when it wakes, until a lane has
@@ -142,7 +146,7 @@ func (r *run) run(ctx context.Context) (Measured, error) {
 		r.lanes = append(r.lanes, r.Target.Lane(i, p))
 	}
 	r.spare = r.newPort()
-	r.before = takeUsage()
+	r.before = takeUsage(r.cpus)
 	r.clock = clock{time.Now()}
 	for _, p := range append(r.ports, r.spare) {
 		p.clock = r.clock
@@ -372,7 +376,7 @@ func (r *run) linger(ctx context.Context) {
 const cutPatience = 2 * time.Second
 
 func (r *run) measured(span time.Duration, cut bool, cause error) Measured {
-	after := takeUsage()
+	after := takeUsage(r.cpus)
 	c := r.collect
 	for _, t := range r.tallies {
 		t.flush()

@@ -124,7 +124,7 @@ func (w *watcher) look(ctx context.Context, abort context.CancelCauseFunc) {
 	w.collect.tick(now)
 	c := w.counts(now)
 	if w.warming && now >= w.Plan.Warmup {
-		w.warming, w.base, w.before = false, c, takeUsage()
+		w.warming, w.base, w.before = false, c, takeUsage(w.cpus)
 	}
 	w.past = append(w.past, c)
 	if len(w.past) > int(time.Second/tick)+1 {
@@ -161,7 +161,7 @@ func (w *watcher) snapshot(c counts) Snapshot {
 		s.Asked = NewSchedule(w.Plan).Rate(c.at)
 	}
 	if before := w.past[0]; c.process > 0 && c.at > before.at {
-		s.CPU = float64(c.process-before.process) / float64(c.at-before.at) / float64(cpus())
+		s.CPU = float64(c.process-before.process) / float64(c.at-before.at) / float64(w.cpus)
 	}
 	w.collect.show(&s, w.Thresholds)
 	return s
