@@ -24,6 +24,7 @@ func TestJudge(t *testing.T) {
 	waiting := func(ran, waited time.Duration) usage {
 		return usage{at: at.Add(10 * time.Second), hasCPU: true, process: ran, hasWait: true, waited: waited}
 	}
+	times := func(n int64, u usage) usage { u.times = n; return u }
 	used := usage{at: at.Add(10 * time.Second), hasCPU: true, process: time.Second}
 	waited := used
 	waited.process = 5 * time.Second
@@ -93,6 +94,13 @@ func TestJudge(t *testing.T) {
 		{name: "a server on the same machine takes its part", open: true, lag: hist(1000, 0, 0, 0), after: waiting(3*time.Second, 8*time.Second)},
 		{name: "little to do, and little to wait for", open: true, lag: hist(1000, 0, 0, 0), after: waiting(100*ms, 500*ms)},
 		{name: "a closed loop that is poor in CPU", lag: NewHistogram(), after: waiting(2*time.Second, 7*time.Second), note: "the generator's threads waited 7 s for a CPU"},
+		{name: "a closed loop beside its server", lag: NewHistogram(), after: times(50_000, waiting(2*time.Second, 7*time.Second)), note: "the generator's threads waited 7 s for a CPU"},
+		{
+			name: "a closed loop that is starved", lag: NewHistogram(), after: times(5000, waiting(time.Second, 7*time.Second)),
+			want: "generator waited 7 s for a CPU in 10 s from 0:00 on, 1.4 ms > 1 ms each time: answers were read late",
+		},
+		{name: "a closed loop that is starved, as it may", limit: 20 * ms, lag: NewHistogram(), after: times(5000, waiting(time.Second, 7*time.Second))},
+		{name: "a closed loop that was stopped for a moment", lag: NewHistogram(), after: times(10, waiting(100*ms, time.Second))},
 		{
 			name: "never late, for want of a CPU", open: true, lag: hist(1000, 0, 0, 0), after: waited, felt: 2 * time.Second,
 			points: []Second{{P99: 5 * ms}, {At: time.Second, P99: 2 * time.Second}},
