@@ -40,11 +40,13 @@ const (
 	// little runs a little waiting is many times as long.
 	starvedShare = 0.25
 
-	// In a closed loop the server gets its work from this program, and beside it
-	// on one machine takes all the CPU that there is: how long is waited then says
-	// little, each wait is short. So there it counts how long a wait is: beside a
-	// server 0.07 to 0.15 ms, 0.45 ms where both have one CPU for themselves, and
-	// 1.4 to 1.8 ms where four programs are never done with the CPU that it has.
+	// starvedEach is how long a wait has to be, on average, to spoil a closed loop.
+	// Its server gets its work from this program and beside it, on one machine,
+	// takes all the CPU that there is: then threads wait often, and each time for
+	// a short while. On two CPUs that is 0.07 to 0.15 ms, and 0.45 ms where both
+	// are pinned to one; 0.5 to 2 ms where two to four other programs are never
+	// done with the CPU that it has.
+	starvedEach = DefaultLagLimit / 2
 )
 
 // Judgement says whether the figures are the server's, or were spoiled by the
@@ -60,6 +62,7 @@ type Judgement struct {
 	CPU              float64       // share of them that this process used; negative: unknown
 	MachineCPU       float64       // share that all processes used; negative: unknown
 	WaitedForCPU     time.Duration // by this process's threads together; negative: unknown
+	WaitedEach       time.Duration // each time that one got a CPU, on average; negative: unknown
 	GCPauses         uint64
 	GCPauseMax       time.Duration // upper end of its bucket
 	OpenFiles        uint64        // limit; 0: unknown
@@ -120,6 +123,7 @@ func judge(limit time.Duration, open bool, c *collector, points []Second, before
 	}
 	j := Judgement{Valid: true, LagLimit: limit, CPUs: before.cpus}
 	j.CPU, j.MachineCPU, j.WaitedForCPU = after.since(before)
+	j.WaitedEach = waitEach(before, after)
 	j.GCPauses, j.GCPauseMax = pausesBetween(before.pauses, after.pauses)
 	j.OpenFiles, _ = openFiles()
 	j.LagP99 = lag.quantile(99)
@@ -132,8 +136,8 @@ func judge(limit time.Duration, open bool, c *collector, points []Second, before
 	if !open {
 		// Nothing is due in a closed loop, so nothing can be late, and one that
 		// takes all CPUs together with its server is what many are for.
-		if each := waitEach(before, after); each > limit && float64(j.WaitedForCPU) > starvedShare*float64(took) {
-			j.invalid(0, "generator waited %s for a CPU in %s from 0:00 on, %s > %s each time: answers were read late", short(j.WaitedForCPU), short(took), shortBeyond(each, limit), short(limit))
+		if starved && j.WaitedEach > starvedEach {
+			j.invalid(0, "generator waited %s for a CPU in %s from 0:00 on, %s > %s each time: answers were read late", short(j.WaitedForCPU), short(took), shortBeyond(j.WaitedEach, starvedEach), short(starvedEach))
 			return j
 		}
 		if starved {
@@ -195,12 +199,12 @@ func starvedBetween(before, after usage) bool {
 }
 
 // waitEach is how long this program's threads waited for a CPU each time, on
-// average; 0 where it is not known.
+// average; -1 where it is not known.
 func waitEach(before, after usage) time.Duration {
 	_, _, waited := after.since(before)
 	times := after.times - before.times
-	if waited <= 0 || times <= 0 {
-		return 0
+	if waited < 0 || times <= 0 {
+		return -1
 	}
 	return waited / time.Duration(times)
 }
