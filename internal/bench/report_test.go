@@ -124,6 +124,7 @@ func TestTheVerdictIsTheLastLineAndTheWorstCauseCounts(t *testing.T) {
 		{"not verified", func(r *Result) { r.Integrity, r.Unverified = nil, "--verify none" }, 0, "PASS     valid, not verified, 3 of 3 thresholds, 36 not acked"},
 		{"cut short", func(r *Result) { r.CutShort, r.Span = true, 42*time.Second }, 130, "PASS     cut short after 42 s: valid, intact, 3 of 3 thresholds, 36 not acked (exit 130)"},
 		{"the ledger was full", func(r *Result) { r.Full, r.Span = true, 42*time.Second }, 0, "PASS     ended by its full ledger after 42 s: valid, intact, 3 of 3 thresholds, 36 not acked"},
+		{"the ledger was full before the end", func(r *Result) { r.Full, r.Span, r.Setup.Duration = true, 42*time.Second, time.Hour }, 1, "FAIL     the ledger was full after 42 s, before the run's end (exit 1)"},
 		{"cut short in warm-up", func(r *Result) {
 			r.CutShort, r.Span, r.Orders, r.Thresholds = true, 0, Orders{}, nil
 		}, 130, "PASS     cut short in warm-up: valid, intact (exit 130)"},

@@ -63,6 +63,9 @@ func (r *Result) Judge(failed ...string) {
 	case 2*r.Orders.Acked < r.Orders.Scheduled && !r.boundsErrors():
 		add(ExitFailed, "only %s of %s orders were acknowledged", thousands(r.Orders.Acked), thousands(r.Orders.Scheduled))
 	}
+	if r.Full && r.Setup.ends() {
+		add(ExitFailed, "the ledger was full after %s, before the run's end", clockTime(r.Span))
+	}
 	switch {
 	case r.Full, r.CutShort && r.Aborted != "":
 		// It ended as it had to; the threshold has told why.
@@ -90,6 +93,9 @@ func (r *Result) Judge(failed ...string) {
 		r.Verdict.Word = "FAIL"
 	}
 }
+
+// ends tells whether a run was asked to end by itself.
+func (s *Setup) ends() bool { return s.Duration > 0 || s.Count > 0 }
 
 // early tells that the run was cut short in its warm-up: nothing was measured,
 // so there is nothing to judge.
