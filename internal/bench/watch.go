@@ -68,7 +68,10 @@ type counts struct {
 }
 
 func (r *run) counts(now time.Duration) counts {
-	c := counts{at: now, sent: r.flow.taken.Load(), acked: r.flow.acked.Load()}
+	// The later part of an order's way first: however long this takes, no more are
+	// sent than were due, or acked than sent.
+	c := counts{at: now, acked: r.flow.acked.Load()}
+	c.sent = r.flow.taken.Load()
 	c.due = r.flow.released.Load() + r.flow.dropped.Load()
 	c.process, _ = processTime()
 	return c
@@ -85,14 +88,15 @@ func (c counts) since(before counts) Rates {
 // watch collects four times a second until the function that it returns is
 // called, which waits for it.
 func (r *run) watch(ctx context.Context, abort context.CancelCauseFunc) (end func()) {
+	// Nothing was due before, so the counts are 0 however late this is read.
+	var began counts
+	began.process, _ = processTime()
 	done := make(chan struct{})
 	var group sync.WaitGroup
 	group.Go(func() {
 		ticker := time.NewTicker(tick)
 		defer ticker.Stop()
-		w := watcher{run: r, warming: r.Plan.Warmup > 0}
-		w.past = append(w.past, r.counts(0))
-		w.base = w.past[0]
+		w := watcher{run: r, warming: r.Plan.Warmup > 0, base: began, past: []counts{began}}
 		for {
 			select {
 			case <-ticker.C:
@@ -122,7 +126,7 @@ func (w *watcher) look(ctx context.Context, abort context.CancelCauseFunc) {
 		t.flush()
 	}
 	w.collect.tick(now)
-	c := w.counts(now)
+	c := w.counts(w.clock.now()) // what came before took its time on a busy machine
 	if w.warming && now >= w.Plan.Warmup {
 		w.warming, w.base, w.before = false, c, takeUsage(w.cpus)
 	}
