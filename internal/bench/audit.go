@@ -44,9 +44,9 @@ type audit struct {
 // keyState is what was read of one key: the latest sent of its orders. It is
 // written by the reader of the partition that it was first seen in.
 type keyState struct {
-	owner     atomic.Int32 // partition + 1
-	scattered atomic.Bool  // it was seen in another one too
-	latest    time.Duration
+	owner  atomic.Int32 // partition + 1
+	first  uint32       // orders whose first intact record stands there
+	latest time.Duration
 }
 
 // reader is the part of an audit that one goroutine has for itself.
@@ -55,14 +55,14 @@ type reader struct {
 	dec *order.Decoder
 	buf []byte
 
-	sparse   map[partKey]int // of keys that dense has no room for, where latest has theirs
-	latest   []time.Duration
-	suspects map[spot]uint64 // damaged, and whose is not certain
+	sparse   map[partKey]int // of keys that dense has no room for, where parts has theirs
+	parts    []part
+	copies   map[partKey]uint32 // intact records beyond the first of their order
+	suspects map[spot]uint64    // damaged, and whose is not certain
 
 	records, others                  uint64
 	duplicated, reordered, corrupted uint64
-	scattered                        uint64 // keys
-	elsewhere                        int64  // orders
+	elsewhere                        int64 // orders
 	examples                         []Breach
 	told                             map[string]int // examples of each kind
 }
@@ -91,7 +91,7 @@ func newAudit(topic, run string, n, keys uint64, l *Ledger, src Source) *audit {
 func (a *audit) newReader() *reader {
 	return &reader{
 		audit: a, dec: order.NewDecoder(order.Rules{}),
-		sparse: map[partKey]int{}, suspects: map[spot]uint64{}, told: map[string]int{},
+		sparse: map[partKey]int{}, copies: map[partKey]uint32{}, suspects: map[spot]uint64{}, told: map[string]int{},
 	}
 }
 
@@ -176,11 +176,15 @@ func (r *reader) intact(at spot, seq, key uint64) {
 		}
 		r.promised(at, seq, e)
 		r.inOrder(at, seq, key, e)
+		r.count(at.partition, key, false)
+	case foundDamaged:
+		r.count(at.partition, key, false)
 	case foundIntact:
 		if told == at {
 			r.elsewhere-- // the other one was the copy
 		}
 		r.duplicated++
+		r.count(at.partition, key, true)
 		r.example(kindDuplicated, at, seq, "")
 	}
 }
@@ -202,7 +206,6 @@ func (r *reader) inOrder(at spot, seq, key uint64, e *entry) {
 	}
 	line := e.read()
 	latest, found := r.latestOf(at.partition, key)
-	r.scatter(at, seq, key)
 	if line.State == Acked && found && *latest > line.Answered {
 		if r.reordered++; r.told[kindReordered] < examplesOfKind { // a log of breaches is no reason to be slow
 			r.example(kindReordered, at, seq, fmt.Sprintf("acknowledged %s before an order of its key was sent that stands before it", *latest-line.Answered))
@@ -227,41 +230,11 @@ func (r *reader) latestOf(partition int32, key uint64) (latest *time.Duration, f
 	}
 	i, found := r.sparse[partKey{partition, key}]
 	if !found {
-		i = len(r.latest)
-		r.latest = append(r.latest, 0)
+		i = len(r.parts)
+		r.parts = append(r.parts, part{})
 		r.sparse[partKey{partition, key}] = i
 	}
-	return &r.latest[i], found
-}
-
-// scatter counts a key that is in more than one partition though none was
-// added: the order of its orders is then nobody's promise. Keys of which there
-// are too many for an array are compared by the verdict.
-func (r *reader) scatter(at spot, seq, key uint64) {
-	if !r.steady || key >= uint64(len(r.dense)) {
-		return
-	}
-	k := &r.dense[key]
-	if owner := k.owner.Load(); owner != at.partition+1 && k.scattered.CompareAndSwap(false, true) {
-		r.scattered++
-		r.example(kindScattered, at, seq, fmt.Sprintf("its key is in partition %d too", owner-1))
-	}
-}
-
-// scatteredBeyond counts the keys that the readers' maps have more than once.
-func (a *audit) scatteredBeyond(readers []*reader) (n uint64) {
-	if !a.steady || len(a.dense) > 0 {
-		return 0
-	}
-	first := map[uint64]int{}
-	for _, r := range readers {
-		for k := range r.sparse {
-			if first[k.key]++; first[k.key] == 2 {
-				n++
-			}
-		}
-	}
-	return n
+	return &r.parts[i].latest, found
 }
 
 // odd is a record that is not, byte for byte, an order of the run: somebody
@@ -418,7 +391,6 @@ func (a *audit) verdict(readers []*reader) Integrity {
 		sum.Duplicated += r.duplicated
 		sum.Reordered += r.reordered
 		sum.Corrupted += r.corrupted
-		sum.Scattered += r.scattered
 		elsewhere += r.elsewhere
 		sum.Examples = append(sum.Examples, r.examples...)
 		maps.Copy(suspects, r.suspects)
@@ -427,7 +399,7 @@ func (a *audit) verdict(readers []*reader) Integrity {
 	for seq := range a.n {
 		a.settle(seq, &sum)
 	}
-	sum.Scattered += a.scatteredBeyond(readers)
+	a.scattered(readers, &sum)
 	sum.Elsewhere = uint64(max(elsewhere, 0))
 	sum.Expected = sum.Acked + sum.UnknownWritten
 	sum.Examples = firstOfEachKind(sum.Examples)

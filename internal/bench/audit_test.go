@@ -436,11 +436,71 @@ func TestAKeyInSeveralPartitionsIsABreach(t *testing.T) {
 		if got.Scattered != test.want || got.Breaches() != test.want {
 			t.Errorf("%s: %+v", name, onlyCounts(got))
 		}
-		if told := len(got.Examples); test.keys == 2 && told != int(test.want) {
-			t.Errorf("%s: examples %+v", name, got.Examples)
+		if test.want > 0 {
+			want := []Breach{{Kind: "scattered", Detail: "key b-7f3a91c2-k0: 1 order in partition 0, 2 in partition 1, 1 in partition 2"}}
+			if diff := cmp.Diff(want, got.Examples); diff != "" {
+				t.Errorf("%s: %s", name, diff)
+			}
 		}
 		if test.want > 0 && got.breaches() != "1 key in several partitions" {
 			t.Errorf("%s: %q", name, got.breaches())
+		}
+	}
+}
+
+// Readers read at once: what they find must not depend on which partition is
+// read first. A copy is a copy, a damaged record damaged, and neither scatters
+// the key of the orders that are all where they belong.
+func TestScatteredDoesNotDependOnWhatIsReadFirst(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		spoil func(w *world)
+		want  Integrity // beside expected, acked and records
+	}{
+		{"a copy in another partition", func(w *world) { w.log[2] = append([]logged{*w.at(0)}, w.log[2]...) }, Integrity{Duplicated: 1}},
+		{"copies of all of a key", func(w *world) {
+			for seq := uint64(0); seq < w.n; seq += 10 {
+				w.log[2] = append(w.log[2], *w.at(seq))
+			}
+		}, Integrity{Duplicated: 30}},
+		{"a damaged record in another partition", func(w *world) {
+			bad := logged{0, []byte("b-" + testRun + "-kX"), w.at(0).value}
+			*w.at(0) = logged{}
+			w.log[2] = append([]logged{bad}, w.log[2]...)
+		}, Integrity{Corrupted: 1}},
+		{"a damaged copy in another partition", func(w *world) {
+			bad := logged{0, []byte("b-" + testRun + "-kX"), w.at(0).value}
+			w.log[2] = append([]logged{bad}, w.log[2]...)
+		}, Integrity{Corrupted: 1}},
+		{"an order in another partition", func(w *world) {
+			w.log[2] = append([]logged{*w.at(0)}, w.log[2]...)
+			*w.at(0) = logged{}
+		}, Integrity{Scattered: 1}},
+		{"an order and its copy in another partition", func(w *world) {
+			w.log[2] = append([]logged{*w.at(0), *w.at(0)}, w.log[2]...)
+			*w.at(0) = logged{}
+		}, Integrity{Scattered: 1, Duplicated: 1}},
+	} {
+		for _, keys := range []uint64{10, denseKeys + 1} {
+			for _, order := range [][]int{{0, 1, 2}, {2, 1, 0}, {1, 2, 0}} {
+				w := honest(rand.New(rand.NewPCG(1, 2)), 300, 10, 3, false)
+				test.spoil(w)
+				a := newAudit("orders", testRun, w.n, keys, w.ledger, w)
+				a.steady = true
+				r := a.newReader()
+				for _, p := range order {
+					for offset, rec := range w.log[p] {
+						if rec.value != nil {
+							r.record(spot{int32(p), int64(offset)}, rec.key, rec.value)
+						}
+					}
+				}
+				got := onlyCounts(a.verdict([]*reader{r}))
+				test.want.Expected, test.want.Acked, test.want.Records = got.Expected, got.Acked, got.Records
+				if diff := cmp.Diff(test.want, got); diff != "" {
+					t.Errorf("%s, %d keys, partitions read %v:\n%s", test.name, keys, order, diff)
+				}
+			}
 		}
 	}
 }

@@ -43,6 +43,7 @@ type collector struct {
 	lastAnswer            time.Duration
 	slowest               []Slow // the slowest first
 	gaps                  gaps
+	late                  lateness
 	ours                  *Slow // the first that failed for want of something on this machine
 }
 
@@ -200,12 +201,16 @@ func (c *collector) closeTo(second int64) {
 	for ; c.closed < second; c.closed++ {
 		s := c.slots[c.closed%openSeconds]
 		lat, lag := s.latency.Quantiles(), s.lag.Quantiles()
-		c.series.add(Second{
+		p := Second{
 			At: time.Duration(c.closed) * time.Second, Width: time.Second,
 			Sent: s.sent, Acked: s.settled[0], NotWritten: s.settled[1], Unknown: s.settled[2],
 			P50: lat.P50, P99: lat.P99, Max: lat.Max,
 			LagP50: lag.P50, LagP99: lag.P99, LagMax: lag.Max,
-		})
+		}
+		c.series.add(p)
+		if p.At >= c.warmup {
+			c.late.add(p)
+		}
 	}
 }
 

@@ -23,6 +23,10 @@ type Follower struct {
 	early              uint64 // appended before they were sent, by the clocks
 	seen               atomic.Uint64
 
+	// Written by the reading goroutine.
+	records, ours uint64 // read; of them orders of the run in canonical form
+	failed        error  // the latest that a broker or the client said
+
 	end   context.CancelFunc
 	ended chan struct{}
 }
@@ -67,8 +71,15 @@ func (f *Follower) read(ctx context.Context, cl *kgo.Client) {
 		fetches := cl.PollFetches(ctx)
 		// When it reached us, whatever it takes to look at the ones before it.
 		now := time.Since(f.start)
+		fetches.EachError(func(_ string, _ int32, err error) {
+			if ctx.Err() == nil {
+				f.failed = err
+			}
+		})
 		fetches.EachRecord(func(r *kgo.Record) {
+			f.records++
 			if _, seq, ok := names.canonical(r.Value); ok {
+				f.ours++
 				f.arrived(seq, now, r.Timestamp)
 			}
 		})
@@ -117,8 +128,13 @@ func (f *Follower) spans() []Span {
 	switch {
 	case !f.mark.LogAppendTime:
 		appended.Absent = "the topic keeps the client's time (message.timestamp.type=CreateTime)"
+	case f.appended.Count() == 0:
+		appended.Absent = f.nothing()
 	case f.early > f.appended.Count()/100:
 		appended.Absent = fmt.Sprintf("the broker's clock is behind ours: %s orders appended before they were sent", thousands(f.early))
+	}
+	if f.consumed.Count() == 0 {
+		consumed.Absent = f.nothing()
 	}
 	for _, s := range []struct {
 		span *Span
@@ -136,4 +152,17 @@ func (f *Follower) spans() []Span {
 		s.span.Times = d
 	}
 	return []Span{appended, consumed, {Name: stageCommitted, Absent: "the database was not looked at (--verify db)"}}
+}
+
+// nothing is why no order was seen.
+func (f *Follower) nothing() string {
+	switch {
+	case f.ours > 0:
+		return "no order that was sent after the warm-up was read in time"
+	case f.records > 0:
+		return fmt.Sprintf("none of the %s records read along is an order as it was sent (the server may write another form)", thousands(f.records))
+	case f.failed != nil:
+		return fmt.Sprintf("nothing could be read along: %v", f.failed)
+	}
+	return "no record was read along"
 }

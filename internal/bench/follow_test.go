@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/ordersctl/ordersctl/internal/client"
@@ -57,6 +58,53 @@ func TestFollowerTellsWhenOrdersCouldBeConsumed(t *testing.T) {
 				t.Errorf("%s: appended %+v", topic, appended)
 			}
 		}
+	}
+}
+
+// A row of dashes would leave open whether nothing was there or nobody looked.
+func TestFollowerThatSawNothingSaysWhy(t *testing.T) {
+	for _, test := range []struct {
+		name     string
+		follower *Follower
+		want     string
+	}{
+		{"nothing was written", &Follower{}, "no record was read along"},
+		{"the broker refuses", &Follower{failed: kerr.TopicAuthorizationFailed}, "nothing could be read along: TOPIC_AUTHORIZATION_FAILED"},
+		{"orders in another form", &Follower{records: 1200}, "none of the 1,200 records read along is an order as it was sent"},
+		{"only the warm-up's", &Follower{records: 12, ours: 10}, "no order that was sent after the warm-up"},
+	} {
+		f := test.follower
+		f.consumed, f.appended, f.mark.LogAppendTime = NewHistogram(), NewHistogram(), true
+		for _, span := range f.spans()[:2] {
+			if span.Times != nil || span.Clock != "" || !strings.HasPrefix(span.Absent, test.want) {
+				t.Errorf("%s: %+v", test.name, span)
+			}
+		}
+	}
+}
+
+// The reader notes what becomes of its fetches.
+func TestFollowerCountsWhatItCannotRecognize(t *testing.T) {
+	kafka, cl := kafkaWith(t, 1)
+	if _, err := client.Admin(cl).CreateTopic(t.Context(), 1, 1, nil, "plain"); err != nil {
+		t.Fatal(err)
+	}
+	mark, err := TakeMark(t.Context(), cl, "plain", true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	reading, err := kgo.NewClient(append(mark.FollowOpts(), kgo.SeedBrokers(kafka.ListenAddrs()...))...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reading.Close()
+	f := Follow(t.Context(), reading, mark, testRun, NewLedger(1), time.Now(), 0)
+	record := &kgo.Record{Topic: "plain", Value: []byte(`{"user_id":"b-` + testRun + `-0000000"}`)}
+	if err := cl.ProduceSync(t.Context(), record).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	if consumed := f.Close(t.Context(), 1)[1]; !strings.HasPrefix(consumed.Absent, "none of the 1 records") {
+		t.Errorf("got %+v", consumed)
 	}
 }
 

@@ -1,6 +1,9 @@
 package bench
 
 import (
+	"cmp"
+	"context"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -17,10 +20,11 @@ func TestJudge(t *testing.T) {
 		return h
 	}
 	at := time.Now()
-	idle := usage{at: at, hasCPU: true, hasWait: true}
+	idle := usage{at: at, cpus: cpus(), hasCPU: true, hasWait: true}
 	waiting := func(ran, waited time.Duration) usage {
 		return usage{at: at.Add(10 * time.Second), hasCPU: true, process: ran, hasWait: true, waited: waited}
 	}
+	times := func(n int64, u usage) usage { u.times = n; return u }
 	used := usage{at: at.Add(10 * time.Second), hasCPU: true, process: time.Second}
 	waited := used
 	waited.process = 5 * time.Second
@@ -49,9 +53,22 @@ func TestJudge(t *testing.T) {
 			points: []Second{{At: 0, LagMax: ms}, {At: 65 * time.Second, LagMax: 800 * ms}}, note: "the generator itself was up to 800 ms late at 1:05",
 		},
 		{
-			name: "late with few orders", open: true, lag: hist(100, ms/10, 5, 14*ms), after: used,
+			name: "late with a tenth of few orders", open: true, lag: hist(95, ms/10, 10, 14*ms), after: used,
 			points: []Second{second(0, ms/10, 14*ms)}, want: "generator lag p99 14 ms of 105 orders > 1 ms from 0:00 on",
 		},
+		{
+			name: "late with some of few orders", open: true, lag: hist(96, ms/10, 9, 14*ms), after: used,
+			points: []Second{{LagP99: 14 * ms, LagMax: 14 * ms}}, note: "the generator itself was up to 14 ms late at 0:00: latencies of the slowest hold that",
+		},
+		{
+			name: "late with one of twenty orders, and hardly", open: true, lag: hist(19, ms/10, 1, 1004*time.Microsecond), after: used,
+			points: []Second{{LagP99: 1004 * time.Microsecond, LagMax: 1004 * time.Microsecond}}, note: "the generator itself was up to 1.004 ms late at 0:00",
+		},
+		{
+			name: "hardly late with half of very few orders", open: true, lag: hist(2, ms/10, 2, 1004*time.Microsecond), after: used,
+			points: []Second{second(0, 0, 1004*time.Microsecond)}, want: "generator lag p99 1.004 ms of 4 orders > 1 ms from 0:00 on",
+		},
+		{name: "in time with few orders", open: true, lag: hist(20, ms/10, 0, 0), after: used},
 		{
 			name: "late as a whole", open: true, lag: hist(1000, 100*time.Microsecond, 20, 14*ms), after: full,
 			points: []Second{second(0, ms/10, ms/2), second(190, ms/10, 14*ms), second(191, ms/10, 14*ms)},
@@ -77,6 +94,13 @@ func TestJudge(t *testing.T) {
 		{name: "a server on the same machine takes its part", open: true, lag: hist(1000, 0, 0, 0), after: waiting(3*time.Second, 8*time.Second)},
 		{name: "little to do, and little to wait for", open: true, lag: hist(1000, 0, 0, 0), after: waiting(100*ms, 500*ms)},
 		{name: "a closed loop that is poor in CPU", lag: NewHistogram(), after: waiting(2*time.Second, 7*time.Second), note: "the generator's threads waited 7 s for a CPU"},
+		{name: "a closed loop beside its server", lag: NewHistogram(), after: times(50_000, waiting(2*time.Second, 7*time.Second)), note: "the generator's threads waited 7 s for a CPU"},
+		{
+			name: "a closed loop that is starved", lag: NewHistogram(), after: times(5000, waiting(time.Second, 7*time.Second)),
+			want: "generator waited 7 s for a CPU in 10 s from 0:00 on, 1.4 ms > 500 µs each time: answers were read late",
+		},
+		{name: "a closed loop that is starved, as it may", limit: 20 * ms, lag: NewHistogram(), after: times(5000, waiting(time.Second, 7*time.Second))},
+		{name: "a closed loop that was stopped for a moment", lag: NewHistogram(), after: times(10, waiting(100*ms, time.Second))},
 		{
 			name: "never late, for want of a CPU", open: true, lag: hist(1000, 0, 0, 0), after: waited, felt: 2 * time.Second,
 			points: []Second{{P99: 5 * ms}, {At: time.Second, P99: 2 * time.Second}},
@@ -90,6 +114,10 @@ func TestJudge(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			c := newCollector(0)
 			c.lag, c.ours = tt.lag, tt.ours
+			c.late.limit = cmp.Or(tt.limit, DefaultLagLimit)
+			for _, p := range tt.points {
+				c.late.add(p)
+			}
 			c.latency.Record(max(tt.felt, 5*ms))
 			c.service.Record(5 * ms)
 			j := judge(tt.limit, tt.open, c, tt.points, idle, tt.after)
@@ -104,12 +132,12 @@ func TestJudge(t *testing.T) {
 }
 
 func TestUsageIsMeasured(t *testing.T) {
-	before := takeUsage()
+	before := takeUsage(cpus())
 	deadline := time.Now().Add(50 * ms)
 	for x := 0; time.Now().Before(deadline); x++ {
 		_ = x
 	}
-	after := takeUsage()
+	after := takeUsage(cpus())
 	process, machine, waited := after.since(before)
 	if before.hasCPU && (process <= 0 || process > 1.5) {
 		t.Errorf("process used %g of its CPUs", process)
@@ -119,6 +147,47 @@ func TestUsageIsMeasured(t *testing.T) {
 	}
 	if before.hasWait && waited < 0 {
 		t.Errorf("waited %s", waited)
+	}
+}
+
+// A run of days puts neighbours of its series together, by their largest
+// figures: stray late seconds, far from each other, are then neighbours.
+func TestLateSecondsCountInARowHoweverLongTheRun(t *testing.T) {
+	const day = 24 * 60 * 60
+	for _, tt := range []struct {
+		name string
+		late func(second int) bool
+		from time.Duration
+		want bool
+	}{
+		{"seven strays", func(s int) bool { return s%30 == 0 && s >= 50_000 && s < 50_200 }, 50_010 * time.Second, false},
+		{"three in a row", func(s int) bool { return s == 40_000 || s >= 50_001 && s < 50_004 }, 50_001 * time.Second, true},
+	} {
+		c := newCollector(0)
+		c.late.limit = DefaultLagLimit
+		for s := range day {
+			lag := ms / 10
+			if tt.late(s) {
+				lag = 2 * ms
+			}
+			at := time.Duration(s) * time.Second
+			c.absorb([]start{{at: at, due: at, orders: 1, lag: lag}}, nil)
+		}
+		c.finish(day * time.Second)
+		if c.late.spoiled != tt.want || c.late.since() != tt.from || len(c.series.points) > seriesMost {
+			t.Errorf("%s: spoiled %t since %s, %d points", tt.name, c.late.spoiled, c.late.since(), len(c.series.points))
+		}
+	}
+}
+
+// A run adds a thread for its pacer, and takes it away again: it is none of the
+// CPUs that the program may use.
+func TestRunCountsItsCPUsWithoutThePacers(t *testing.T) {
+	before := runtime.GOMAXPROCS(1)
+	defer runtime.GOMAXPROCS(before)
+	m, err := Run(context.Background(), Options{Plan: Plan{Stages: stages(t, "20ms@200")}, Target: &holding{from: 4}, Ledger: NewLedger(100)})
+	if err != nil || m.Generator.CPUs != 1 {
+		t.Errorf("%d CPUs, %v", m.Generator.CPUs, err)
 	}
 }
 

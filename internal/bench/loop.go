@@ -106,6 +106,7 @@ func (r *run) serveLoop(ctx context.Context, lane Lane, port *Port) {
 		now := r.clock.now()
 		j, ok := r.loop.take(now)
 		if !ok {
+			r.ended.Store(true)
 			return
 		}
 		r.flow.released.Add(uint64(j.Orders))

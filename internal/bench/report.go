@@ -355,8 +355,8 @@ func (r *Result) writeThresholds(b *bytes.Buffer) {
 			word = "FAIL"
 		}
 		switch {
-		case strings.HasPrefix(t.Text, "error_rate"):
-			note = "(not_written + unknown) / scheduled"
+		case strings.HasPrefix(t.Text, metricErrorRate):
+			note = "(not_written + unknown + dropped) / scheduled"
 		case t.Value == "-":
 			note = r.unknownBecause(t.Text)
 		}

@@ -137,6 +137,7 @@ type Generator struct {
 	CPU          float64       `json:"cpu_share"`         // of those; -1: not known
 	MachineCPU   float64       `json:"machine_cpu_share"` // by all processes; -1: not known
 	WaitedForCPU time.Duration `json:"waited_for_cpu_ns"` // -1: not known
+	WaitedEach   time.Duration `json:"waited_each_ns"`    // -1: not known
 	GCPauses     uint64        `json:"gc_pauses"`
 	GCPauseMax   time.Duration `json:"gc_pause_max_ns"`
 	OpenFiles    uint64        `json:"open_files_limit"` // 0: not known
@@ -193,14 +194,14 @@ func rate(n uint64, in time.Duration) float64 {
 	return float64(n) / in.Seconds()
 }
 
-// ErrorRate is the share of the scheduled orders that were not acknowledged
-// though they were sent.
+// ErrorRate is the share of the scheduled orders that were not acknowledged,
+// dropped ones with them: to who asked for them it is all the same.
 func (r *Result) ErrorRate() (float64, bool) {
 	o := r.Orders
 	if o.Scheduled == 0 {
 		return 0, false
 	}
-	return float64(o.NotWritten+o.Unknown) / float64(o.Scheduled), true
+	return float64(o.NotWritten+o.Unknown+o.Dropped) / float64(o.Scheduled), true
 }
 
 // Metric is a figure that thresholds may name.
@@ -218,11 +219,11 @@ func (r *Result) Metric(name string) (float64, bool) {
 			return float64(r.Latency.Max), true
 		}
 		return float64(r.Latency.Mean), true
-	case "error_rate":
+	case metricErrorRate:
 		return r.ErrorRate()
 	case "rate":
 		return r.Rate(), r.Took > 0
-	case "dropped":
+	case metricDropped:
 		return float64(r.Orders.Dropped), true
 	}
 	log, known := r.Integrity.metric(name)

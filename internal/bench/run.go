@@ -7,6 +7,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -93,6 +94,9 @@ type run struct {
 	anyMeasured        bool
 	full               bool
 
+	ended atomic.Bool // nothing more is due; answers are waited for
+
+	cpus   int   // that the program may use
 	before usage // at the end of warm-up
 }
 
@@ -120,6 +124,8 @@ func Run(ctx context.Context, o Options) (Measured, error) {
 }
 
 func (r *run) run(ctx context.Context) (Measured, error) {
+	r.cpus = cpus()
+	r.collect.late.limit = cmp.Or(r.LagLimit, DefaultLagLimit)
 	if r.Plan.Open() {
 		r.queue = newQueue(r.flow)
 		// One more for the pacer: else it waits, when it wakes, until a lane has
@@ -140,7 +146,7 @@ func (r *run) run(ctx context.Context) (Measured, error) {
 		r.lanes = append(r.lanes, r.Target.Lane(i, p))
 	}
 	r.spare = r.newPort()
-	r.before = takeUsage()
+	r.before = takeUsage(r.cpus)
 	r.clock = clock{time.Now()}
 	for _, p := range append(r.ports, r.spare) {
 		p.clock = r.clock
@@ -154,7 +160,7 @@ func (r *run) run(ctx context.Context) (Measured, error) {
 	watched := r.watch(ctx, abort)
 	span := r.send(ctx)
 	cut := ctx.Err() != nil
-	r.drain(ctx)
+	cut = r.drain(ctx) || cut
 	watched()
 	return r.measured(span, cut, context.Cause(ctx)), nil
 }
@@ -187,6 +193,7 @@ func (r *run) send(ctx context.Context) (span time.Duration) {
 			r.pace(ctx)
 		}()
 		<-paced
+		r.ended.Store(true)
 		span = r.clock.now()
 		r.queue.close()
 		lanes.Wait()
@@ -341,18 +348,19 @@ func (r *run) abandon() {
 }
 
 // drain waits for what was handed over and not answered. Closing the target
-// answers the rest.
-func (r *run) drain(ctx context.Context) {
+// answers the rest. cut tells that ctx ended the waiting.
+func (r *run) drain(ctx context.Context) (cut bool) {
 	patient, enough := context.WithTimeout(ctx, r.Timeout+r.Timeout/4) // the client's own timer comes first
 	defer enough()
 	await(r.flow, 0, patient.Done())
-	if ctx.Err() != nil {
+	if cut = ctx.Err() != nil && r.flow.unsettled() > 0; cut {
 		r.linger(ctx)
 	}
 	if r.flow.unsettled() > 0 {
 		_ = r.Target.Close()
 		r.linger(ctx)
 	}
+	return cut
 }
 
 // linger waits for the last answers of a run that was cut short, or of a target
@@ -368,7 +376,7 @@ func (r *run) linger(ctx context.Context) {
 const cutPatience = 2 * time.Second
 
 func (r *run) measured(span time.Duration, cut bool, cause error) Measured {
-	after := takeUsage()
+	after := takeUsage(r.cpus)
 	c := r.collect
 	for _, t := range r.tallies {
 		t.flush()
@@ -391,7 +399,7 @@ func (r *run) measured(span time.Duration, cut bool, cause error) Measured {
 	}
 	m.CutShort = cut || m.Full
 	m.Warmup = min(m.Warmup, span)
-	if length := r.Plan.Length(); length > 0 && !m.CutShort && r.Plan.Count == 0 {
+	if length := r.Plan.Length(); length > 0 && (!m.CutShort || span > length) && r.Plan.Count == 0 {
 		span = length // the last gap belongs to it, the pacer's wake does not
 	}
 	m.Span = span - m.Warmup

@@ -9,14 +9,13 @@ import (
 )
 
 // waitedForCPU is how long this process's threads were ready to run and had no
-// CPU, all together (proc(5), schedstat). Threads that have ended are not in it.
-func waitedForCPU() (time.Duration, bool) {
+// CPU, all together, and how many times they got one (proc(5), schedstat).
+// Threads that have ended are not in it.
+func waitedForCPU() (waited time.Duration, times int64, ok bool) {
 	files, err := filepath.Glob("/proc/self/task/*/schedstat")
 	if err != nil || len(files) == 0 {
-		return 0, false
+		return 0, 0, false
 	}
-	var total time.Duration
-	read := false
 	for _, f := range files {
 		b, err := os.ReadFile(f)
 		if err != nil {
@@ -27,12 +26,14 @@ func waitedForCPU() (time.Duration, bool) {
 			continue
 		}
 		ns, err := strconv.ParseInt(string(fields[1]), 10, 64)
-		if err == nil {
-			total += time.Duration(ns)
-			read = true
+		n, nErr := strconv.ParseInt(string(fields[2]), 10, 64)
+		if err == nil && nErr == nil {
+			waited += time.Duration(ns)
+			times += n
+			ok = true
 		}
 	}
-	return total, read
+	return waited, times, ok
 }
 
 // machineTime is the time that this machine's CPUs were busy and that there

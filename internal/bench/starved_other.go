@@ -4,6 +4,6 @@ package bench
 
 import "time"
 
-func waitedForCPU() (time.Duration, bool) { return 0, false }
+func waitedForCPU() (waited time.Duration, times int64, ok bool) { return 0, 0, false }
 
 func machineTime() (busy, total time.Duration, ok bool) { return 0, 0, false }

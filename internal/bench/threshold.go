@@ -17,6 +17,13 @@ type Threshold struct {
 	Bound  float64 // as a metric's value
 }
 
+// metricErrorRate is the share of the scheduled orders that were not acked,
+// whether they were refused, not answered, or dropped before they were sent.
+const (
+	metricErrorRate = "error_rate"
+	metricDropped   = "dropped"
+)
+
 // Metrics are a run's figures by name: latencies in nanoseconds, error_rate as
 // a share of 1, rate per second, the rest counted.
 type Metrics interface {
@@ -36,7 +43,7 @@ const (
 // MetricNames lists what a threshold may name, beside any percentile from p1 up.
 func MetricNames() []string {
 	return []string{
-		"p50", "p90", "p99", "p99.9", "p99.99", "p99.999", "max", "mean", "error_rate", "rate", "dropped",
+		"p50", "p90", "p99", "p99.9", "p99.99", "p99.999", "max", "mean", metricErrorRate, "rate", metricDropped,
 		"lost", "duplicated", "reordered", "scattered", "corrupted", "not_written_found",
 	}
 }
@@ -45,11 +52,11 @@ func kindOf(metric string) metricKind {
 	switch metric {
 	case "max", "mean":
 		return latencyMetric
-	case "error_rate":
+	case metricErrorRate:
 		return shareMetric
 	case "rate":
 		return rateMetric
-	case "dropped", "lost", "duplicated", "reordered", "scattered", "corrupted", "not_written_found":
+	case metricDropped, "lost", "duplicated", "reordered", "scattered", "corrupted", "not_written_found":
 		return countMetric
 	}
 	if _, ok := percentileOf(metric); ok {
@@ -93,7 +100,9 @@ func ParseThreshold(s string) (Threshold, error) {
 		d, parseErr := unit.ParseDuration(bound)
 		t.Bound, err = float64(d), parseErr
 	case shareMetric:
-		t.Bound, err = parseShare(bound)
+		if t.Bound, err = parseShare(bound); err == nil && t.Bound > 1 {
+			return bad(fmt.Sprintf("has a bound %q above 100 %% (of five in a hundred it is 5%% or 0.05)", bound))
+		}
 	case rateMetric:
 		r, parseErr := unit.ParseRate(bound)
 		if parseErr == nil && r == 0 {

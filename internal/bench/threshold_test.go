@@ -29,6 +29,7 @@ func TestThreshold(t *testing.T) {
 		{"error_rate<0.1%", "0.0500 %", true},
 		{"error_rate<0.0005", "0.0500 %", false},
 		{"error_rate==0", "0.0500 %", false},
+		{"error_rate<=100%", "0.0500 %", true},
 		{"lost==0", "0", true},
 		{"lost!=0", "0", false},
 		{"duplicated==0", "3", false},
@@ -63,6 +64,8 @@ func TestParseThresholdRefuses(t *testing.T) {
 		{"p<1ms", `names no figure "p"`},
 		{"latency<1ms", "p99.99"},
 		{"error_rate<NaN", "does not fit"},
+		{"error_rate<5", `bound "5" above 100 %`}, // 500 %: it could never be missed
+		{"error_rate<101%", "above 100 %"},
 		{"lost==0.5", "does not fit"},
 		{"rate>=max", "has no bound"},
 		{"rate>=x", "does not fit"},

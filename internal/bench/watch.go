@@ -68,7 +68,10 @@ type counts struct {
 }
 
 func (r *run) counts(now time.Duration) counts {
-	c := counts{at: now, sent: r.flow.taken.Load(), acked: r.flow.acked.Load()}
+	// The later part of an order's way first: however long this takes, no more are
+	// sent than were due, or acked than sent.
+	c := counts{at: now, acked: r.flow.acked.Load()}
+	c.sent = r.flow.taken.Load()
 	c.due = r.flow.released.Load() + r.flow.dropped.Load()
 	c.process, _ = processTime()
 	return c
@@ -85,14 +88,15 @@ func (c counts) since(before counts) Rates {
 // watch collects four times a second until the function that it returns is
 // called, which waits for it.
 func (r *run) watch(ctx context.Context, abort context.CancelCauseFunc) (end func()) {
+	// Nothing was due before, so the counts are 0 however late this is read.
+	var began counts
+	began.process, _ = processTime()
 	done := make(chan struct{})
 	var group sync.WaitGroup
 	group.Go(func() {
 		ticker := time.NewTicker(tick)
 		defer ticker.Stop()
-		w := watcher{run: r, warming: r.Plan.Warmup > 0}
-		w.past = append(w.past, r.counts(0))
-		w.base = w.past[0]
+		w := watcher{run: r, warming: r.Plan.Warmup > 0, base: began, past: []counts{began}}
 		for {
 			select {
 			case <-ticker.C:
@@ -122,9 +126,9 @@ func (w *watcher) look(ctx context.Context, abort context.CancelCauseFunc) {
 		t.flush()
 	}
 	w.collect.tick(now)
-	c := w.counts(now)
+	c := w.counts(w.clock.now()) // what came before took its time on a busy machine
 	if w.warming && now >= w.Plan.Warmup {
-		w.warming, w.base, w.before = false, c, takeUsage()
+		w.warming, w.base, w.before = false, c, takeUsage(w.cpus)
 	}
 	w.past = append(w.past, c)
 	if len(w.past) > int(time.Second/tick)+1 {
@@ -134,7 +138,9 @@ func (w *watcher) look(ctx context.Context, abort context.CancelCauseFunc) {
 	if w.Observe != nil {
 		w.Observe(w.snapshot(c))
 	}
-	if w.AbortOnFail && ctx.Err() == nil {
+	// When nothing more is due a window says nothing of the run: it holds ever
+	// more of the time in which the last answers are waited for.
+	if w.AbortOnFail && ctx.Err() == nil && !w.ended.Load() {
 		if err := w.collect.failing(w.Thresholds, w.Plan.Warmup); err != nil {
 			abort(err)
 		}
@@ -159,7 +165,7 @@ func (w *watcher) snapshot(c counts) Snapshot {
 		s.Asked = NewSchedule(w.Plan).Rate(c.at)
 	}
 	if before := w.past[0]; c.process > 0 && c.at > before.at {
-		s.CPU = float64(c.process-before.process) / float64(c.at-before.at) / float64(cpus())
+		s.CPU = float64(c.process-before.process) / float64(c.at-before.at) / float64(w.cpus)
 	}
 	w.collect.show(&s, w.Thresholds)
 	return s
@@ -210,13 +216,15 @@ type figures struct {
 }
 
 func (f figures) Metric(name string) (float64, bool) {
-	all := f.settled[0] + f.settled[1] + f.settled[2]
+	all := f.settled[0] + f.settled[1] + f.settled[2] + f.dropped
 	switch name {
-	case "error_rate":
+	case metricErrorRate:
 		if all == 0 {
 			return 0, false
 		}
-		return float64(f.settled[1]+f.settled[2]) / float64(all), true
+		return float64(all-f.settled[0]) / float64(all), true
+	case metricDropped:
+		return float64(f.dropped), true
 	case "rate":
 		if f.span < time.Second {
 			return 0, false
@@ -247,23 +255,4 @@ func latencyMetricOf(h *Histogram, dropped uint64, name string) (float64, bool) 
 	}
 	d, ok := h.At(p)
 	return float64(d), ok
-}
-
-// Metric gives the figures that need no verification.
-func (m *Measured) Metric(name string) (float64, bool) {
-	switch name {
-	case "error_rate":
-		if m.Scheduled == 0 {
-			return 0, false
-		}
-		return float64(m.NotWritten+m.Unknown) / float64(m.Scheduled), true
-	case "rate":
-		if m.Took <= 0 {
-			return 0, false
-		}
-		return float64(m.Acked) / m.Took.Seconds(), true
-	case "dropped":
-		return float64(m.Dropped), true
-	}
-	return latencyMetricOf(m.Latency, m.Dropped, name)
 }

@@ -154,7 +154,10 @@ func (o *benchOptions) orders() float64 {
 // ledgerRoom is for how many orders the ledger has room; 0: as it will have.
 func (o *benchOptions) ledgerRoom() uint64 {
 	n := o.orders()
-	if n == 0 {
+	switch p := o.plan; {
+	case n == 0 && (p.Length() > 0 || p.Count > 0):
+		return mostOrders // it has an end, and nobody knows how many orders come before
+	case n == 0:
 		return 0
 	}
 	// Poisson arrivals are more or less than asked.

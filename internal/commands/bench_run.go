@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -279,7 +281,7 @@ func (r *benchRun) readDatabase(ctx context.Context, a *bench.Account, opts benc
 		a.Database, a.Committed = &sum, &span
 	case ctx.Err() != nil:
 		a.NoDatabase = "interrupted"
-		a.Measured.CutShort = true
+		a.Interrupted = true
 	default:
 		a.NoDatabase = err.Error()
 		a.Failed = append(a.Failed, "the database is not verified: "+a.NoDatabase)
@@ -302,22 +304,32 @@ func (r *benchRun) tell(result *bench.Result, hist *bench.Histogram, files *benc
 			opts.File = ""
 		}
 	}
-	out := r.app.Out
-	var err error
-	if r.json == "-" {
-		err = result.WriteJSON(out)
-		out = r.app.Err
+	if r.json != "-" {
+		return r.end(result, files, result.WriteText(r.app.Out, opts))
 	}
-	return r.end(result, errors.Join(err, result.WriteText(out, opts)))
+	err := result.WriteJSON(r.app.Out)
+	if unwritten(err) {
+		return r.end(result, files, err)
+	}
+	return r.end(result, files, errors.Join(err, result.WriteText(r.app.Err, opts)))
+}
+
+// unwritten tells an output that could not be written from a reader that went
+// away, who had seen enough.
+func unwritten(err error) bool {
+	var gone *goneError
+	return err != nil && !errors.As(err, &gone)
 }
 
 // end is the exit code, which a summary that could not be written makes no
 // better: err is why.
-func (r *benchRun) end(result *bench.Result, err error) error {
-	var gone *goneError
-	if err != nil && !errors.As(err, &gone) {
+func (r *benchRun) end(result *bench.Result, files *benchFiles, err error) error {
+	if unwritten(err) {
 		result.Judge(fmt.Sprintf("write the result: %v", err))
 		r.app.say("%s: %s", result.Verdict.Word, strings.Join(result.Verdict.Reasons, "; "))
+		if files.json != nil && regular(files.json) {
+			_ = files.write(files.json, result.WriteJSON) // it held the verdict of before
+		}
 	}
 	if code := result.Verdict.ExitCode; code != 0 {
 		return &doneError{code: code}
@@ -342,7 +354,10 @@ func (r *benchRun) close() {
 
 // benchFiles are opened before the run, so that an hour's work is not lost to a
 // folder that is not there.
-type benchFiles struct{ json, hdr *os.File }
+type benchFiles struct {
+	json, hdr *os.File
+	made      []*os.File // those that were not there before
+}
 
 func openBenchFiles(o *benchOptions) (*benchFiles, error) {
 	f := &benchFiles{}
@@ -355,7 +370,12 @@ func openBenchFiles(o *benchOptions) (*benchFiles, error) {
 			continue
 		}
 		// Emptied only when there is something to write.
-		file, err := os.OpenFile(x.name, os.O_WRONLY|os.O_CREATE, 0o666)
+		file, err := os.OpenFile(x.name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+		if err == nil {
+			f.made = append(f.made, file)
+		} else if errors.Is(err, fs.ErrExist) {
+			file, err = os.OpenFile(x.name, os.O_WRONLY|os.O_CREATE, 0o666)
+		}
 		if err != nil {
 			f.close()
 			return nil, usageError("", "--%s: %w", x.flag, err)
@@ -377,9 +397,11 @@ func sameFile(a, b *os.File) bool {
 }
 
 func (f *benchFiles) write(file *os.File, write func(io.Writer) error) error {
-	err := file.Truncate(0)
-	if info, statErr := file.Stat(); statErr == nil && !info.Mode().IsRegular() {
-		err = nil // a pipe
+	var err error
+	if regular(file) { // else it is a pipe
+		if err = file.Truncate(0); err == nil {
+			_, err = file.Seek(0, io.SeekStart)
+		}
 	}
 	if err == nil {
 		err = write(file)
@@ -397,8 +419,13 @@ func (f *benchFiles) close() {
 		}
 		info, err := file.Stat()
 		_ = file.Close() // a write that failed has told already
-		if err == nil && info.Mode().IsRegular() && info.Size() == 0 {
+		if err == nil && info.Mode().IsRegular() && info.Size() == 0 && slices.Contains(f.made, file) {
 			_ = os.Remove(file.Name()) // the run never came to it
 		}
 	}
+}
+
+func regular(f *os.File) bool {
+	info, err := f.Stat()
+	return err == nil && info.Mode().IsRegular()
 }

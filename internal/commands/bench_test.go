@@ -270,6 +270,92 @@ func TestAHistogramThatCannotBeWrittenIsInTheJSON(t *testing.T) {
 	}
 }
 
+// It has to tell it too where stdout takes nothing.
+func TestASummaryThatCannotBeWrittenIsInTheJSON(t *testing.T) {
+	for name, out := range map[string]io.Writer{"a full disk": brokenDisk{}, "nobody who reads": full{}} {
+		doc, err := os.Create(filepath.Join(t.TempDir(), "run.json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		files := &benchFiles{json: doc}
+		r := &benchRun{benchOptions: &benchOptions{json: doc.Name(), app: &App{IO: IO{Out: out, Err: io.Discard}}}}
+		result := &bench.Result{SchemaVersion: bench.SchemaVersion, Orders: bench.Orders{Scheduled: 10, Acked: 10}, Generator: bench.Generator{Valid: true}}
+		result.Judge()
+		code := exitOK
+		if err := r.tell(result, bench.NewHistogram(), files); err != nil {
+			code = exitCode(t.Context(), err)
+		}
+		files.close()
+		text, err := os.ReadFile(doc.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		told, err := bench.ReadResult(bytes.NewReader(text))
+		if err != nil {
+			t.Fatalf("%s: %v\n%s", name, err, text)
+		}
+		if told.Verdict.ExitCode != code {
+			t.Errorf("%s: exit code %d, the JSON says %+v", name, code, told.Verdict)
+		}
+	}
+}
+
+// A run that never begins leaves files as they were: an empty one that somebody
+// made (mktemp) is not ours to remove.
+func TestFilesThatWereThereStay(t *testing.T) {
+	dir := t.TempDir()
+	there, made := filepath.Join(dir, "there"), filepath.Join(dir, "made")
+	if err := os.WriteFile(there, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	files, err := openBenchFiles(&benchOptions{json: there, hdr: made})
+	if err != nil {
+		t.Fatal(err)
+	}
+	files.close()
+	if _, err := os.Stat(there); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(made); err == nil {
+		t.Error("an empty file is left")
+	}
+}
+
+// Of a closed loop nobody knows how many orders come before its end: that must
+// not be the end of its ledger.
+func TestALedgerHasRoomForARunWithAnEnd(t *testing.T) {
+	for args, want := range map[string]uint64{
+		"-r max -d 10m":              mostOrders,
+		"-c 64 -d 24h":               mostOrders,
+		"-r max -n 100M --warmup 1s": mostOrders,
+		"-r max -n 100M":             110_010_000,
+		"-r max -d 0":                bench.LedgerLimit,
+		"-r 1k -d 0":                 bench.LedgerLimit,
+		"-r 1k -d 10s":               bench.LedgerLimit,
+		"-r 50k -d 1h":               198_010_000,
+	} {
+		o, err := benchFlags(t, strings.Fields(args)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := bench.NewLedger(o.ledgerRoom()).Max(); got != want {
+			t.Errorf("bench %s: room for %d orders, want %d", args, got, want)
+		}
+	}
+}
+
+// Ctrl-C while the database is read ends the verification: the run is complete.
+func TestCtrlCWhileTheDatabaseIsReadCutsNoRunShort(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	r := &benchRun{benchOptions: &benchOptions{app: &App{}, loaded: &config.Loaded{Config: config.Default()}}}
+	a := &bench.Account{}
+	r.readDatabase(ctx, a, bench.VerifyOptions{})
+	if !a.Interrupted || a.Measured.CutShort || a.NoDatabase != "interrupted" {
+		t.Errorf("interrupted %t, cut short %t, %q", a.Interrupted, a.Measured.CutShort, a.NoDatabase)
+	}
+}
+
 func TestTwoResultsNeedTwoFiles(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "run")
 	if _, err := openBenchFiles(&benchOptions{json: file, hdr: file}); err == nil || exitCode(t.Context(), err) != exitUsage {
