@@ -3,6 +3,7 @@ package bench
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"io"
@@ -17,16 +18,13 @@ import (
 // conn is a connection with its reader.
 type conn struct {
 	net.Conn
-	raw      net.Conn // below TLS
+	raw      net.Conn // the socket
+	wire     *wire    // between it and TLS; nil where there is none
 	in       *bufio.Reader
 	deadline time.Time
 	used     time.Duration // when it had its last answer
 
-	// Of look.
-	sys   syscall.RawConn
-	peek  func(fd uintptr) bool
-	state connState
-	one   [1]byte
+	looker
 }
 
 // connState is what a connection that waits for a request looks like.
@@ -42,8 +40,20 @@ const (
 // servers send has a few hundred bytes.
 const readBuffer = 8 << 10
 
-func newConn(c, raw net.Conn) *conn {
-	return &conn{Conn: c, raw: raw, in: bufio.NewReaderSize(c, readBuffer)}
+func newConn(raw net.Conn) *conn {
+	return &conn{Conn: raw, raw: raw, in: bufio.NewReaderSize(raw, readBuffer)}
+}
+
+// secure puts TLS over it.
+func (c *conn) secure(ctx context.Context, cfg *tls.Config) error {
+	c.wire = &wire{Conn: c.raw, take: c.take}
+	over := tls.Client(c.wire, cfg)
+	if err := over.HandshakeContext(ctx); err != nil {
+		return err
+	}
+	c.Conn = over
+	c.in.Reset(over)
+	return nil
 }
 
 // exchange writes a request and reads its answer.
@@ -56,10 +66,7 @@ func (c *conn) exchange(now time.Time, timeout time.Duration, request []byte, a 
 			return err
 		}
 	}
-	if n, err := c.Write(request); err != nil {
-		if n == 0 && c.raw == c.Conn { // TLS counts whole requests only
-			return &unwrittenError{err}
-		}
+	if err := c.write(request); err != nil {
 		return err
 	}
 	// The parser calls every error of the first byte the end of the connection.
@@ -67,6 +74,18 @@ func (c *conn) exchange(now time.Time, timeout time.Duration, request []byte, a 
 		return err
 	}
 	return a.read(c.in)
+}
+
+func (c *conn) write(request []byte) error {
+	if c.wire != nil {
+		c.wire.left.Store(false)
+	}
+	n, err := c.Write(request)
+	// TLS counts whole requests only; what has left it, the wire knows.
+	if err != nil && n == 0 && (c.wire == nil || !c.wire.left.Load()) {
+		return &unwrittenError{err}
+	}
+	return err
 }
 
 // unwrittenError says that no byte of a request left: the connection was gone.

@@ -228,14 +228,12 @@ func (h *HTTP) dial(ctx context.Context) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := newConn(raw, raw)
+	c := newConn(raw)
 	if h.tls != nil {
-		secure := tls.Client(raw, h.tls)
-		if err := secure.HandshakeContext(ctx); err != nil {
+		if err := c.secure(ctx, h.tls); err != nil {
 			_ = raw.Close()
 			return nil, err
 		}
-		c = newConn(secure, raw)
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -287,12 +285,13 @@ func (l *httpLane) Send(j Job, now time.Duration) {
 		l.settle(j, r)
 		return
 	}
-	more := l.conn.in.Buffered() > 0
+	behind := l.conn.behind()
+	more := behind == connUnsolicited
 	switch {
 	case more:
 		l.port.Unsolicited()
 		l.disconnect()
-	case l.answer.last():
+	case behind == connClosed, l.answer.last():
 		l.disconnect()
 	default:
 		l.conn.used = answered

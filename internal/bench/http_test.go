@@ -258,7 +258,7 @@ func TestHTTPBatch(t *testing.T) {
 }
 
 // misbehaving answers each connection by f.
-func misbehaving(t *testing.T, f func(net.Conn)) string {
+func misbehaving(t testing.TB, f func(net.Conn)) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -371,47 +371,6 @@ func TestHTTPThatIsGone(t *testing.T) {
 	}
 }
 
-// A server may close a connection that lay idle. Nobody is to blame for that,
-// and no order must be unknown because of it.
-func TestHTTPLooksAtAnIdleConnection(t *testing.T) {
-	first := make(chan net.Conn, 1)
-	url := misbehaving(t, func(c net.Conn) {
-		select {
-		case first <- c:
-			readRequest(c)
-			_, _ = io.WriteString(c, "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n")
-			return // closes it
-		default:
-		}
-		for readRequest(c) {
-			_, _ = io.WriteString(c, "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n")
-		}
-	})
-	s := newSettled()
-	l := mustDial(t, HTTPConfig{URL: url}).Lane(0, s.port)
-	defer l.Close()
-	if r := s.send(l, Job{Orders: 1}); r[0].Outcome != client.Acked {
-		t.Fatalf("got %+v", r)
-	}
-	conn := l.(*httpLane).conn
-	deadline := time.Now().Add(10 * time.Second)
-	for conn.look() != connClosed {
-		if time.Now().After(deadline) {
-			t.Fatal("a closed connection looks open")
-		}
-	}
-	conn.used -= time.Minute
-	if r := s.send(l, Job{Seq: 1, Orders: 1}); r[0].Outcome != client.Acked {
-		t.Errorf("got %+v", r)
-	}
-	if l.(*httpLane).conn == conn {
-		t.Error("the connection was not made anew")
-	}
-	if l.(*httpLane).conn.look() != connGood {
-		t.Error("an open connection looks closed")
-	}
-}
-
 // cutConn can't be written to any more.
 type cutConn struct{ net.Conn }
 
@@ -435,67 +394,6 @@ func TestHTTPSendsWhatHasNotLeft(t *testing.T) {
 	want := []Reply{{Outcome: client.Acked, Cause: "202", Partition: -1, Offset: -1}}
 	if diff := cmp.Diff(want, withoutTimes(s.send(l, Job{Orders: 1}))); diff != "" || asked.Load() != 1 {
 		t.Errorf("asked %d times (-want +got):\n%s", asked.Load(), diff)
-	}
-}
-
-// A server that answers twice would have its second answer taken for that of
-// the next order, and so on.
-func TestHTTPTakesNoAnswerForAnother(t *testing.T) {
-	for name, tt := range map[string]struct {
-		answer string // to the first order
-		want   Reply  // of it
-		unread bool   // the second answer comes later, by itself
-	}{
-		"both at once": {
-			answer: "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n", want: Reply{Outcome: client.Unknown, Cause: "unsolicited answer", Partition: -1, Offset: -1},
-		},
-		"the second one later": {
-			answer: "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n", want: Reply{Outcome: client.Acked, Cause: "202", Partition: -1, Offset: -1}, unread: true,
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			first, again := make(chan struct{}, 1), make(chan struct{})
-			first <- struct{}{}
-			url := misbehaving(t, func(c net.Conn) {
-				for readRequest(c) {
-					select {
-					case <-first:
-						if !tt.unread {
-							_, _ = io.WriteString(c, tt.answer+tt.answer)
-							continue
-						}
-						_, _ = io.WriteString(c, tt.answer)
-						<-again
-						_, _ = io.WriteString(c, tt.answer)
-					default:
-						_, _ = io.WriteString(c, "HTTP/1.1 503 No\r\nContent-Type: application/json\r\nContent-Length: 25\r\n\r\n"+`{"outcome":"not_written"}`)
-					}
-				}
-			})
-			s := newSettled()
-			l := mustDial(t, HTTPConfig{URL: url}).Lane(0, s.port)
-			defer l.Close()
-			if diff := cmp.Diff([]Reply{tt.want}, withoutTimes(s.send(l, Job{Orders: 1}))); diff != "" {
-				t.Errorf("the first order (-want +got):\n%s", diff)
-			}
-			if conn := l.(*httpLane).conn; tt.unread {
-				close(again)
-				for deadline := time.Now().Add(10 * time.Second); conn.look() != connUnsolicited; {
-					if time.Now().After(deadline) {
-						t.Fatal("nothing came")
-					}
-				}
-			}
-			want := Reply{Outcome: client.NotWritten, Cause: "503", Partition: -1, Offset: -1}
-			for seq := range uint64(3) {
-				if diff := cmp.Diff([]Reply{want}, withoutTimes(s.send(l, Job{Seq: seq + 1, Orders: 1}))); diff != "" {
-					t.Errorf("order %d (-want +got):\n%s", seq+1, diff)
-				}
-			}
-			if n := s.port.flow.unsolicited.Load(); n != 1 {
-				t.Errorf("%d answers that nobody asked for", n)
-			}
-		})
 	}
 }
 
