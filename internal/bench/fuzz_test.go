@@ -113,7 +113,7 @@ func FuzzAnswer(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, code int, body string) {
-		a := newAnswerReader(3)
+		a := newAnswerReader(3, "")
 		text := fmt.Sprintf("HTTP/1.1 %d x\r\nContent-Length: %d\r\n\r\n%s", code, len(body), body)
 		if a.read(bufio.NewReader(strings.NewReader(text))) != nil {
 			return

@@ -457,7 +457,7 @@ func TestPlace(t *testing.T) {
 		{`{}`, 0, 0, false},
 		{``, 0, 0, false},
 	} {
-		if p, o, ok := place([]byte(tt.body), []byte("1")); p != tt.partition && ok || o != tt.offset && ok || ok != tt.ok {
+		if p, o, _, ok := place([]byte(tt.body), []byte("1")); p != tt.partition && ok || o != tt.offset && ok || ok != tt.ok {
 			t.Errorf("%s: %d, %d, %t", tt.body, p, o, ok)
 		}
 	}
