@@ -28,13 +28,18 @@ type answerReader struct {
 }
 
 func newAnswerReader(batch int, topic string) *answerReader {
-	a := &answerReader{limit: 64 << 10, topic: topic, causes: map[int]string{}}
+	a := &answerReader{limit: mostBody, topic: topic, causes: map[int]string{}}
 	if batch > 1 {
 		a.limit += batch * 4 << 10 // a refused order has its faults in the answer
 	}
 	a.response.Header.DisableNormalizing()
 	return a
 }
+
+// mostBody is a thousand times what an endpoint answers. Something that sends
+// without end has to be given up before it fills the memory: there is one
+// reader for each connection.
+const mostBody = 1 << 20
 
 func (a *answerReader) read(in *bufio.Reader) error { return a.response.ReadLimitBody(in, a.limit) }
 
@@ -88,16 +93,16 @@ func (a *answerReader) take(r *Reply, code int, said told, id []byte) {
 
 // parse reads the body. Where it can't be what an endpoint says cause is why.
 func parse[T any](a *answerReader, into *T) (cause string) {
-	body := a.response.Body()
+	body := bytes.TrimPrefix(a.response.Body(), []byte("\xef\xbb\xbf")) // RFC 8259, 8.1
 	switch {
-	case a.response.StatusCode()/100 == 2 && a.webPage():
+	case a.response.StatusCode()/100 == 2 && a.webPage(body):
 		return "web page"
-	case len(body) == 0 || json.Unmarshal(body, into) == nil:
+	case len(body) == 0 || json.Unmarshal(body, into, lenient()) == nil:
 		return ""
 	}
 	var nothing T
 	*into = nothing // what stands before an error
-	if a.isJSON() && !jsontext.Value(body).IsValid() {
+	if a.isJSON() && !jsontext.Value(body).IsValid(lenient()) {
 		// It may have said that the order is not written, or that nobody knows.
 		return causeBroken
 	}
@@ -164,8 +169,15 @@ func (r *result) index(position int, complete bool) (uint64, bool) {
 	return integer(r.Index, math.MaxInt32)
 }
 
-func (a *answerReader) webPage() bool {
-	return bytes.HasPrefix(a.response.Header.ContentType(), []byte("text/html"))
+// lenient lets a text of another encoding pass: it is not in what is read. A
+// name that stands twice is not let pass: which of the two holds?
+func lenient() jsontext.Options { return jsontext.AllowInvalidUTF8(true) }
+
+// webPage tells whether somebody else answers where the endpoint should be: a
+// portal, a login, another site. By its type alone it is none: that is what many
+// frameworks call the empty answer of an endpoint, or its "ok".
+func (a *answerReader) webPage(body []byte) bool {
+	return bytes.HasPrefix(a.response.Header.ContentType(), []byte("text/html")) && bytes.HasPrefix(bytes.TrimSpace(body), []byte("<"))
 }
 
 func (a *answerReader) isJSON() bool {
@@ -230,7 +242,8 @@ func integer(v jsontext.Value, most uint64) (uint64, bool) {
 
 // take reads an outcome: what the server says, or else what its status leaves
 // room for. What was refused for itself (4xx) was not written; of all that is
-// neither accepted nor refused only the server knows. id is the order's, nil
+// neither accepted nor refused only the server knows. A proxy says 408 or 499
+// when it has given up waiting, and the server behind it may go on. id is the order's, nil
 // where the answer is of several.
 func (r *Reply) take(code int, said told, id []byte) {
 	outcome := said.outcome()
@@ -247,6 +260,8 @@ func (r *Reply) take(code int, said told, id []byte) {
 		r.Outcome = client.Unknown
 	case code/100 == 2:
 		r.Outcome = client.Acked
+	case code == fasthttp.StatusRequestTimeout, code == statusClientClosed:
+		r.Outcome = client.Unknown
 	case code/100 == 4 && outcome == "":
 		r.Outcome = client.NotWritten
 	default:
@@ -264,6 +279,10 @@ const (
 	causeBroken      = "broken JSON"
 	causeEnqueued    = "202 enqueued"
 )
+
+// statusClientClosed is nginx's, and what gateways make of a call that was
+// cancelled.
+const statusClientClosed = 499
 
 // place reads serve's receipt of the order with this id without reading all of
 // it as JSON. Anything that is not exactly

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -36,9 +37,13 @@ const (
 	connUnsolicited // there are bytes that no request has asked for
 )
 
-// readBuffer holds the largest head of an answer that is taken; what ordinary
-// servers send has a few hundred bytes.
-const readBuffer = 8 << 10
+const (
+	// readBuffer holds what ordinary servers send, a few hundred bytes.
+	readBuffer = 8 << 10
+	// mostHead is the largest head of an answer that is taken. Proxies that add
+	// to one stop at 8 to 64 KiB themselves.
+	mostHead = 64 << 10
+)
 
 func newConn(raw net.Conn) *conn {
 	return &conn{Conn: raw, raw: raw, in: bufio.NewReaderSize(raw, readBuffer)}
@@ -73,7 +78,20 @@ func (c *conn) exchange(now time.Time, timeout time.Duration, request []byte, a 
 	if _, err := c.in.Peek(1); err != nil {
 		return err
 	}
-	return a.read(c.in)
+	err := a.read(c.in)
+	var small *fasthttp.ErrSmallBuffer
+	if errors.As(err, &small) {
+		c.grow()
+		err = a.read(c.in)
+	}
+	return err
+}
+
+// grow makes the buffer larger, which reads first what is in it: a head that was
+// too long is still all there.
+func (c *conn) grow() {
+	held, _ := c.in.Peek(c.in.Buffered())
+	c.in = bufio.NewReaderSize(io.MultiReader(bytes.NewReader(bytes.Clone(held)), c.Conn), mostHead)
 }
 
 func (c *conn) write(request []byte) error {
@@ -102,6 +120,7 @@ func causeOf(err error) (cause string, ours bool) {
 	var authority x509.UnknownAuthorityError
 	var host x509.HostnameError
 	var invalid x509.CertificateInvalidError
+	var small *fasthttp.ErrSmallBuffer
 	switch {
 	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
 		return "out of files", true
@@ -118,6 +137,8 @@ func causeOf(err error) (cause string, ours bool) {
 		return "cut short", false
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return "closed", false
+	case errors.Is(err, fasthttp.ErrBodyTooLarge), errors.As(err, &small):
+		return "answer too long", false
 	case errors.As(err, &dns):
 		return "no such host", false
 	case errors.As(err, &authority), errors.As(err, &host), errors.As(err, &invalid):

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"bytes"
 	"errors"
 	"net"
 	"os"
@@ -69,12 +70,15 @@ func (c *conn) through(how reading) connState {
 // behind tells what came with an answer that was read, without asking the
 // socket.
 func (c *conn) behind() connState {
-	switch {
-	case c.in.Buffered() > 0:
-		return connUnsolicited
-	case c.wire != nil:
-		return c.through(readEnds)
-	default:
-		return connGood
+	if n := c.in.Buffered(); n > 0 {
+		more, _ := c.in.Peek(n)
+		if len(bytes.Trim(more, "\r\n")) > 0 {
+			return connUnsolicited
+		}
+		_, _ = c.in.Discard(n) // an empty line, which some servers send behind a body
 	}
+	if c.wire != nil {
+		return c.through(readEnds)
+	}
+	return connGood
 }
