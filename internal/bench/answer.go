@@ -19,20 +19,27 @@ const outcomeEnqueued client.Outcome = "enqueued"
 
 // answerReader reads answers, one after another, into memory that it keeps.
 type answerReader struct {
-	limit    int
-	response fasthttp.Response
-	causes   map[int]string
-	replies  []Reply
+	limit     int
+	topic     string // empty: receipts may name any
+	elsewhere string // the other one that a receipt named
+	response  fasthttp.Response
+	causes    map[int]string
+	replies   []Reply
 }
 
-func newAnswerReader(batch int) *answerReader {
-	a := &answerReader{limit: 64 << 10, causes: map[int]string{}}
+func newAnswerReader(batch int, topic string) *answerReader {
+	a := &answerReader{limit: mostBody, topic: topic, causes: map[int]string{}}
 	if batch > 1 {
 		a.limit += batch * 4 << 10 // a refused order has its faults in the answer
 	}
 	a.response.Header.DisableNormalizing()
 	return a
 }
+
+// mostBody is a thousand times what an endpoint answers. Something that sends
+// without end has to be given up before it fills the memory: there is one
+// reader for each connection.
+const mostBody = 1 << 20
 
 func (a *answerReader) read(in *bufio.Reader) error { return a.response.ReadLimitBody(in, a.limit) }
 
@@ -54,8 +61,12 @@ func (a *answerReader) single(id []byte) Reply {
 	r := Reply{Cause: a.cause(), Partition: -1, Offset: -1}
 	code, body := a.response.StatusCode(), a.response.Body()
 	if code/100 == 2 {
-		if partition, offset, ok := place(body, id); ok {
+		if partition, offset, topic, ok := place(body, id); ok {
 			r.Outcome, r.Partition, r.Offset = client.Acked, partition, offset
+			if a.topic != "" && a.topic != string(topic) {
+				a.elsewhere = string(topic)
+				r.isElsewhere()
+			}
 			return r
 		}
 	}
@@ -64,22 +75,34 @@ func (a *answerReader) single(id []byte) Reply {
 		r.Outcome, r.Cause = client.Unknown, cause
 		return r
 	}
-	r.take(code, said, id)
+	a.take(&r, code, said, id)
 	return r
+}
+
+// take reads an outcome and which topic it is of.
+func (a *answerReader) take(r *Reply, code int, said told, id []byte) {
+	r.take(code, said, id)
+	if r.Outcome != client.Acked || a.topic == "" {
+		return
+	}
+	if topic, ok := text(said.Topic); ok && topic != a.topic {
+		a.elsewhere = topic
+		r.isElsewhere()
+	}
 }
 
 // parse reads the body. Where it can't be what an endpoint says cause is why.
 func parse[T any](a *answerReader, into *T) (cause string) {
-	body := a.response.Body()
+	body := bytes.TrimPrefix(a.response.Body(), []byte("\xef\xbb\xbf")) // RFC 8259, 8.1
 	switch {
-	case a.response.StatusCode()/100 == 2 && a.webPage():
+	case a.response.StatusCode()/100 == 2 && a.webPage(body):
 		return "web page"
-	case len(body) == 0 || json.Unmarshal(body, into) == nil:
+	case len(body) == 0 || json.Unmarshal(body, into, lenient()) == nil:
 		return ""
 	}
 	var nothing T
 	*into = nothing // what stands before an error
-	if a.isJSON() && !jsontext.Value(body).IsValid() {
+	if a.isJSON() && !jsontext.Value(body).IsValid(lenient()) {
 		// It may have said that the order is not written, or that nobody knows.
 		return causeBroken
 	}
@@ -103,7 +126,8 @@ func (a *answerReader) each(ids [][]byte) []Reply {
 	case code == fasthttp.StatusMultiStatus:
 		all.Outcome = client.Unknown // of an order that its results leave out
 	default:
-		all.take(code, said.told, nil)
+		a.take(&all, code, said.told, nil)
+		all.Partition, all.Offset = -1, -1 // one place is not that of several orders
 	}
 	a.replies = a.replies[:0]
 	for range ids {
@@ -120,7 +144,7 @@ func (a *answerReader) each(ids [][]byte) []Reply {
 		if s, ok := integer(one.Status, 999); ok && s > 0 && s != uint64(code) {
 			status, r.Cause = int(s), strconv.Itoa(int(s))
 		}
-		r.take(status, one.told, ids[at])
+		a.take(&r, status, one.told, ids[at])
 		if told[at] {
 			r = Reply{Outcome: client.Unknown, Cause: "two results of one order", Partition: -1, Offset: -1}
 		}
@@ -145,8 +169,15 @@ func (r *result) index(position int, complete bool) (uint64, bool) {
 	return integer(r.Index, math.MaxInt32)
 }
 
-func (a *answerReader) webPage() bool {
-	return bytes.HasPrefix(a.response.Header.ContentType(), []byte("text/html"))
+// lenient lets a text of another encoding pass: it is not in what is read. A
+// name that stands twice is not let pass: which of the two holds?
+func lenient() jsontext.Options { return jsontext.AllowInvalidUTF8(true) }
+
+// webPage tells whether somebody else answers where the endpoint should be: a
+// portal, a login, another site. By its type alone it is none: that is what many
+// frameworks call the empty answer of an endpoint, or its "ok".
+func (a *answerReader) webPage(body []byte) bool {
+	return bytes.HasPrefix(a.response.Header.ContentType(), []byte("text/html")) && bytes.HasPrefix(bytes.TrimSpace(body), []byte("<"))
 }
 
 func (a *answerReader) isJSON() bool {
@@ -160,6 +191,7 @@ func (a *answerReader) isJSON() bool {
 type told struct {
 	ID        jsontext.Value `json:"id"`
 	Outcome   jsontext.Value `json:"outcome"`
+	Topic     jsontext.Value `json:"topic"`
 	Partition jsontext.Value `json:"partition"`
 	Offset    jsontext.Value `json:"offset"`
 }
@@ -210,7 +242,8 @@ func integer(v jsontext.Value, most uint64) (uint64, bool) {
 
 // take reads an outcome: what the server says, or else what its status leaves
 // room for. What was refused for itself (4xx) was not written; of all that is
-// neither accepted nor refused only the server knows. id is the order's, nil
+// neither accepted nor refused only the server knows. A proxy says 408 or 499
+// when it has given up waiting, and the server behind it may go on. id is the order's, nil
 // where the answer is of several.
 func (r *Reply) take(code int, said told, id []byte) {
 	outcome := said.outcome()
@@ -227,6 +260,8 @@ func (r *Reply) take(code int, said told, id []byte) {
 		r.Outcome = client.Unknown
 	case code/100 == 2:
 		r.Outcome = client.Acked
+	case code == fasthttp.StatusRequestTimeout, code == statusClientClosed:
+		r.Outcome = client.Unknown
 	case code/100 == 4 && outcome == "":
 		r.Outcome = client.NotWritten
 	default:
@@ -245,35 +280,39 @@ const (
 	causeEnqueued    = "202 enqueued"
 )
 
+// statusClientClosed is nginx's, and what gateways make of a call that was
+// cancelled.
+const statusClientClosed = 499
+
 // place reads serve's receipt of the order with this id without reading all of
 // it as JSON. Anything that is not exactly
 // {"id":"ID","event_id":"…","topic":"…","partition":0,"offset":7} is false.
-func place(body, id []byte) (partition int32, offset int64, ok bool) {
+func place(body, id []byte) (partition int32, offset int64, topic []byte, ok bool) {
 	body = bytes.TrimRight(body, "\n")
 	if len(body) == 0 || body[len(body)-1] != '}' {
-		return 0, 0, false
+		return 0, 0, nil, false
 	}
 	body = body[:len(body)-1]
 	n, body, ok := cutNumber(body, `,"offset":`)
 	if !ok {
-		return 0, 0, false
+		return 0, 0, nil, false
 	}
 	p, body, ok := cutNumber(body, `","partition":`)
 	if !ok || p > math.MaxInt32 {
-		return 0, 0, false
+		return 0, 0, nil, false
 	}
 	rest, ok := bytes.CutPrefix(body, []byte(`{"id":"`))
 	if !ok {
-		return 0, 0, false
+		return 0, 0, nil, false
 	}
 	if rest, ok = bytes.CutPrefix(rest, id); !ok {
-		return 0, 0, false
+		return 0, 0, nil, false
 	}
 	if rest, ok = bytes.CutPrefix(rest, []byte(`","event_id":"`)); !ok {
-		return 0, 0, false
+		return 0, 0, nil, false
 	}
 	event, topic, ok := bytes.Cut(rest, []byte(`","topic":"`))
-	return int32(p), n, ok && plain(event) && plain(topic) //nolint:gosec // p is bounded
+	return int32(p), n, topic, ok && plain(event) && plain(topic) //nolint:gosec // p is bounded
 }
 
 // plain tells whether JSON writes a text as it is.

@@ -2,7 +2,9 @@ package bench
 
 import (
 	"bufio"
+	"bytes"
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"io"
@@ -17,16 +19,13 @@ import (
 // conn is a connection with its reader.
 type conn struct {
 	net.Conn
-	raw      net.Conn // below TLS
+	raw      net.Conn // the socket
+	wire     *wire    // between it and TLS; nil where there is none
 	in       *bufio.Reader
 	deadline time.Time
 	used     time.Duration // when it had its last answer
 
-	// Of look.
-	sys   syscall.RawConn
-	peek  func(fd uintptr) bool
-	state connState
-	one   [1]byte
+	looker
 }
 
 // connState is what a connection that waits for a request looks like.
@@ -38,12 +37,28 @@ const (
 	connUnsolicited // there are bytes that no request has asked for
 )
 
-// readBuffer holds the largest head of an answer that is taken; what ordinary
-// servers send has a few hundred bytes.
-const readBuffer = 8 << 10
+const (
+	// readBuffer holds what ordinary servers send, a few hundred bytes.
+	readBuffer = 8 << 10
+	// mostHead is the largest head of an answer that is taken. Proxies that add
+	// to one stop at 8 to 64 KiB themselves.
+	mostHead = 64 << 10
+)
 
-func newConn(c, raw net.Conn) *conn {
-	return &conn{Conn: c, raw: raw, in: bufio.NewReaderSize(c, readBuffer)}
+func newConn(raw net.Conn) *conn {
+	return &conn{Conn: raw, raw: raw, in: bufio.NewReaderSize(raw, readBuffer)}
+}
+
+// secure puts TLS over it.
+func (c *conn) secure(ctx context.Context, cfg *tls.Config) error {
+	c.wire = &wire{Conn: c.raw, take: c.take}
+	over := tls.Client(c.wire, cfg)
+	if err := over.HandshakeContext(ctx); err != nil {
+		return err
+	}
+	c.Conn = over
+	c.in.Reset(over)
+	return nil
 }
 
 // exchange writes a request and reads its answer.
@@ -56,17 +71,39 @@ func (c *conn) exchange(now time.Time, timeout time.Duration, request []byte, a 
 			return err
 		}
 	}
-	if n, err := c.Write(request); err != nil {
-		if n == 0 && c.raw == c.Conn { // TLS counts whole requests only
-			return &unwrittenError{err}
-		}
+	if err := c.write(request); err != nil {
 		return err
 	}
 	// The parser calls every error of the first byte the end of the connection.
 	if _, err := c.in.Peek(1); err != nil {
 		return err
 	}
-	return a.read(c.in)
+	err := a.read(c.in)
+	var small *fasthttp.ErrSmallBuffer
+	if errors.As(err, &small) {
+		c.grow()
+		err = a.read(c.in)
+	}
+	return err
+}
+
+// grow makes the buffer larger, which reads first what is in it: a head that was
+// too long is still all there.
+func (c *conn) grow() {
+	held, _ := c.in.Peek(c.in.Buffered())
+	c.in = bufio.NewReaderSize(io.MultiReader(bytes.NewReader(bytes.Clone(held)), c.Conn), mostHead)
+}
+
+func (c *conn) write(request []byte) error {
+	if c.wire != nil {
+		c.wire.left.Store(false)
+	}
+	n, err := c.Write(request)
+	// TLS counts whole requests only; what has left it, the wire knows.
+	if err != nil && n == 0 && (c.wire == nil || !c.wire.left.Load()) {
+		return &unwrittenError{err}
+	}
+	return err
 }
 
 // unwrittenError says that no byte of a request left: the connection was gone.
@@ -83,6 +120,7 @@ func causeOf(err error) (cause string, ours bool) {
 	var authority x509.UnknownAuthorityError
 	var host x509.HostnameError
 	var invalid x509.CertificateInvalidError
+	var small *fasthttp.ErrSmallBuffer
 	switch {
 	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
 		return "out of files", true
@@ -99,6 +137,8 @@ func causeOf(err error) (cause string, ours bool) {
 		return "cut short", false
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return "closed", false
+	case errors.Is(err, fasthttp.ErrBodyTooLarge), errors.As(err, &small):
+		return "answer too long", false
 	case errors.As(err, &dns):
 		return "no such host", false
 	case errors.As(err, &authority), errors.As(err, &host), errors.As(err, &invalid):

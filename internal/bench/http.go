@@ -32,6 +32,7 @@ type HTTPConfig struct {
 	URL            string
 	Connections    int
 	Batch          int           // orders in a request; above 1 the body is NDJSON
+	Topic          string        // that is read back; receipts of another one are told; empty: not looked at
 	Key            client.Secret // sent as "Authorization: Bearer"; empty: none
 	Timeout        time.Duration // of an answer, from when its order was sent
 	ConnectTimeout time.Duration
@@ -199,7 +200,7 @@ func (h *HTTP) Answers() bool { return true }
 
 // Lane is one connection, and the ones after it where that breaks.
 func (h *HTTP) Lane(_ int, p *Port) Lane {
-	l := &httpLane{http: h, port: p, answer: newAnswerReader(h.cfg.Batch)}
+	l := &httpLane{http: h, port: p, answer: newAnswerReader(h.cfg.Batch, h.cfg.Topic)}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if n := len(h.ready); n > 0 {
@@ -228,14 +229,12 @@ func (h *HTTP) dial(ctx context.Context) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := newConn(raw, raw)
+	c := newConn(raw)
 	if h.tls != nil {
-		secure := tls.Client(raw, h.tls)
-		if err := secure.HandshakeContext(ctx); err != nil {
+		if err := c.secure(ctx, h.tls); err != nil {
 			_ = raw.Close()
 			return nil, err
 		}
-		c = newConn(secure, raw)
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -287,12 +286,13 @@ func (l *httpLane) Send(j Job, now time.Duration) {
 		l.settle(j, r)
 		return
 	}
-	more := l.conn.in.Buffered() > 0
+	behind := l.conn.behind()
+	more := behind == connUnsolicited
 	switch {
 	case more:
 		l.port.Unsolicited()
 		l.disconnect()
-	case l.answer.last():
+	case behind == connClosed, l.answer.last():
 		l.disconnect()
 	default:
 		l.conn.used = answered
@@ -302,17 +302,23 @@ func (l *httpLane) Send(j Job, now time.Duration) {
 		if more {
 			r.doubt()
 		}
-		r.Sent, r.Answered = sent, answered
-		l.port.Settle(j, j.Seq, r)
+		l.tell(j, j.Seq, sent, answered, r)
 		return
 	}
 	for i, r := range l.answer.each(l.ids) {
 		if more {
 			r.doubt()
 		}
-		r.Sent, r.Answered = sent, answered
-		l.port.Settle(j, j.Seq+uint64(i), r)
+		l.tell(j, j.Seq+uint64(i), sent, answered, r)
 	}
+}
+
+func (l *httpLane) tell(j Job, seq uint64, sent, answered time.Duration, r Reply) {
+	r.Sent, r.Answered = sent, answered
+	if r.Elsewhere {
+		l.port.Elsewhere(l.answer.elsewhere)
+	}
+	l.port.Settle(j, seq, r)
 }
 
 // exchange sends the job and reads the answer. sent is negative where there was

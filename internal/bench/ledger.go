@@ -68,6 +68,11 @@ func stateOf(o client.Outcome) State {
 type Ledger struct {
 	max    uint64
 	chunks []atomic.Pointer[chunk]
+
+	// Orders whose receipts name another topic than the one that is read back,
+	// and the first such topic.
+	elsewhere atomic.Uint64
+	other     atomic.Pointer[string]
 }
 
 type chunk [chunkSize]entry
@@ -146,6 +151,13 @@ func (l *Ledger) Settle(seq uint64, o client.Outcome, at time.Duration, partitio
 	}
 	e.answered.Store(uint64(max(at, 0)))
 	e.sent.Store(e.sent.Load()&^stateBits | uint64(stateOf(o)))
+}
+
+// Elsewhere books that an order was acknowledged in another topic.
+func (l *Ledger) Elsewhere(topic string) {
+	if l.elsewhere.Add(1) == 1 {
+		l.other.Store(&topic)
+	}
 }
 
 // Drop books that an order was due and not sent.

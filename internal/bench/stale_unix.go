@@ -3,6 +3,8 @@
 package bench
 
 import (
+	"errors"
+	"io"
 	"syscall"
 	"time"
 
@@ -14,35 +16,93 @@ import (
 // time for anything to come.
 const lookAfter = 20 * time.Microsecond
 
+// looker looks at a connection's socket. Its functions are made once: this is
+// done before nearly every order.
+type looker struct {
+	sys   syscall.RawConn
+	peek  func(fd uintptr)
+	state connState
+	one   [1]byte
+
+	read func(fd uintptr)
+	into []byte
+	n    int
+	err  error
+}
+
 // look tells whether the server has closed the connection, or said something
-// that nobody asked for, without waiting and without taking anything away.
+// that nobody asked for, without waiting. What it reads stays
+// for the answer.
 func (c *conn) look() connState {
+	if c.wire != nil {
+		return c.through(readTakes)
+	}
 	if c.sys == nil {
-		s, ok := c.raw.(syscall.Conn)
-		if !ok {
-			return connGood
+		if state := c.open(); c.sys == nil {
+			return state
 		}
-		sys, err := s.SyscallConn()
-		if err != nil {
-			return connClosed
-		}
-		c.sys, c.peek = sys, c.peekAt // once: this is done before nearly every order
 	}
 	c.state = connGood
-	if err := c.sys.Read(c.peek); err != nil {
+	// Control, and not Read: that is refused when the deadline of the answer
+	// before has passed.
+	if err := c.sys.Control(c.peek); err != nil {
 		return connClosed
 	}
 	return c.state
 }
 
-func (c *conn) peekAt(fd uintptr) bool {
+// open makes the functions. Without them the connection is of the state that it
+// gives: one of another kind can't be looked at.
+func (c *conn) open() connState {
+	s, ok := c.raw.(syscall.Conn)
+	if !ok {
+		return connGood
+	}
+	sys, err := s.SyscallConn()
+	if err != nil {
+		return connClosed
+	}
+	c.sys, c.peek, c.read = sys, c.peekAt, c.readFrom
+	return connGood
+}
+
+func (c *conn) peekAt(fd uintptr) {
 	n, _, err := unix.Recvfrom(int(fd), c.one[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
 	switch {
 	case err == unix.EAGAIN, err == unix.EINTR:
 	case err != nil, n == 0:
 		c.state = connClosed
-	case c.raw == c.Conn: // in TLS it may be a session ticket
+	default:
 		c.state = connUnsolicited
 	}
-	return true
 }
+
+// take reads what the socket holds.
+func (c *conn) take(b []byte) (int, error) {
+	if c.sys == nil {
+		switch state := c.open(); {
+		case state == connClosed:
+			return 0, io.EOF
+		case c.sys == nil:
+			return 0, errNothing
+		}
+	}
+	c.into = b
+	err := c.sys.Control(c.read)
+	c.into = nil
+	switch {
+	case err != nil:
+		return 0, err
+	case errors.Is(c.err, unix.EAGAIN), errors.Is(c.err, unix.EINTR):
+		return 0, errNothing
+	case c.err != nil:
+		return 0, c.err
+	case c.n == 0:
+		return 0, io.EOF
+	default:
+		return c.n, nil
+	}
+}
+
+// readFrom does not wait: sockets of this program are made so.
+func (c *conn) readFrom(fd uintptr) { c.n, c.err = unix.Read(int(fd), c.into) }

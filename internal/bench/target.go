@@ -43,7 +43,13 @@ type Reply struct {
 	// Ours says that it failed for want of something on this machine: files,
 	// ports.
 	Ours bool
+	// Elsewhere says that its receipt names another topic, which the lane tells
+	// the port. A place there is none that anybody could look up.
+	Elsewhere bool
 }
+
+// isElsewhere is for a receipt of another topic.
+func (r *Reply) isElsewhere() { r.Elsewhere, r.Partition, r.Offset = true, -1, -1 }
 
 // The causes of orders that nobody has refused and nobody has taken.
 const (
@@ -83,6 +89,9 @@ func (p *Port) Settle(j Job, seq uint64, r Reply) {
 		p.flow.enqueued.Store(true)
 	}
 }
+
+// Elsewhere books that an order is acknowledged in another topic.
+func (p *Port) Elsewhere(topic string) { p.ledger.Elsewhere(topic) }
 
 // Unsolicited counts an answer that nobody had asked for.
 func (p *Port) Unsolicited() { p.flow.unsolicited.Add(1) }

@@ -117,6 +117,9 @@ func Verify(ctx context.Context, cl *kgo.Client, opts VerifyOptions) (Integrity,
 	if opts.Say == nil {
 		opts.Say = func(string) {}
 	}
+	if err := opts.elsewhere(); err != nil {
+		return Integrity{}, err
+	}
 	settled, err := opts.settle(ctx)
 	if err != nil {
 		return Integrity{}, err
@@ -139,6 +142,18 @@ func Verify(ctx context.Context, cl *kgo.Client, opts VerifyOptions) (Integrity,
 	sum := a.verdict(readers)
 	sum.Settled, sum.Took = settled, time.Since(began)
 	return sum, nil
+}
+
+// elsewhere refuses to call orders lost that are in another topic.
+func (o *VerifyOptions) elsewhere() error {
+	n, other := o.Ledger.elsewhere.Load(), o.Ledger.other.Load()
+	if n == 0 || other == nil {
+		return nil
+	}
+	return &client.Error{
+		Msg:  fmt.Sprintf("%s acked orders are in topic %s by their receipts, and topic %s is read back: add -t %s", thousands(n), *other, o.Mark.Topic, *other),
+		Code: 1,
+	}
 }
 
 // settle waits until no unknown order can be written any more.

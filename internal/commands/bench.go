@@ -155,9 +155,9 @@ func (o *benchOptions) addFlags(fs *pflag.FlagSet) {
 	fs.Var((*lengthFlag)(&o.warmup), "warmup", "load so long before anything is measured")
 	fs.IntVarP(&o.concurrency, "concurrency", "c", 0, "closed loop: so many orders under way, no rate")
 	fs.StringVar(&o.arrivals, "arrivals", string(bench.Constant), "constant, or poisson: as independent customers arrive")
-	fs.IntVar(&o.connections, "connections", bench.DefaultConnections, "connections to the endpoint")
+	fs.IntVar(&o.connections, "connections", bench.DefaultConnections, "connections to the endpoint, without --concurrency")
 	fs.IntVar(&o.batch, "batch", 1, "orders per request, to the endpoint's /orders")
-	fs.Var((*lengthFlag)(&o.timeout), "timeout", "how long an order may take from its send")
+	fs.Var((*lengthFlag)(&o.timeout), "timeout", "how long an order may take from its send, at most 1h")
 	fs.IntVar(&o.maxInFlight, "max-in-flight", bench.DefaultMaxInFlight, "orders sent, or waiting for a connection; what is due beyond is dropped and counted")
 
 	o.keys = benchDefaultKeys

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/ordersctl/ordersctl/internal/bench"
 	"github.com/ordersctl/ordersctl/internal/config"
@@ -16,6 +17,9 @@ import (
 // mostOrders bounds a run that has an end: the ledger of more would not fit
 // into most machines.
 const mostOrders = 1 << 30
+
+// mostTimeout is the longest latency that is told from a longer one.
+const mostTimeout = time.Hour
 
 // What a run is held against.
 const (
@@ -48,6 +52,7 @@ func (o *benchOptions) checkNumbers() error {
 		{o.connections < 1 || o.connections > 60_000, "connections", "is not between 1 and 60000"},
 		{o.batch < 1 || o.batch > 10_000, "batch", "is not between 1 and 10000"},
 		{o.timeout <= 0, "timeout", "is not above 0"},
+		{o.timeout > mostTimeout, "timeout", "is over 1h, which is all that a histogram holds"},
 		{o.maxInFlight < o.batch, "max-in-flight", "is less than one request holds"},
 		{o.given("count") && o.count == 0, "count", "is not 1 or more"},
 		{o.count > mostOrders, "count", fmt.Sprintf("is over %s: the ledger of more would not fit", thousands(mostOrders))},
@@ -73,6 +78,12 @@ func (o *benchOptions) checkTarget() error {
 			}
 		}
 		return nil
+	}
+	if o.concurrency > 0 && o.given("connections") {
+		return usageError("leave one of them out", "--concurrency has as many connections: an order for each")
+	}
+	if u, err := url.Parse(o.to); err == nil && u.User != nil {
+		return usageError("an API key is sent with send.api-key or ORDERSCTL_SEND_API_KEY", "--to %s: the name and password of a URL are not sent", u.Redacted())
 	}
 	var err error
 	if o.to, o.several, err = orderURLs(o.to); err != nil {

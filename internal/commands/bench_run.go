@@ -159,7 +159,7 @@ func (r *benchRun) dialTarget(ctx context.Context) (bench.Target, error) {
 		return nil, usageError("", "%w", err)
 	}
 	cfg := bench.HTTPConfig{
-		URL: r.to, Connections: r.connections, Batch: r.batch, Key: client.Secret(key),
+		URL: r.to, Connections: r.connections, Batch: r.batch, Topic: l.Topic, Key: client.Secret(key),
 		Timeout: r.timeout, ConnectTimeout: l.Kafka.ConnectTimeout, TLS: secure,
 	}
 	if r.batch > 1 {
