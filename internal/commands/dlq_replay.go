@@ -166,8 +166,11 @@ func (o *dlqReplayOptions) openInput() (*os.File, error) {
 		return nil, err
 	}
 	info, err := f.Stat()
-	if err == nil && info.Mode().IsRegular() {
+	switch {
+	case err == nil && info.Mode().IsRegular():
 		return f, nil
+	case err == nil && info.IsDir():
+		err = fmt.Errorf("%s is a folder", o.input)
 	}
 	var copied *os.File
 	if err == nil {
