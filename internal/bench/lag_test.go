@@ -97,7 +97,7 @@ func TestJudge(t *testing.T) {
 		{name: "a closed loop beside its server", lag: NewHistogram(), after: times(50_000, waiting(2*time.Second, 7*time.Second)), note: "the generator's threads waited 7 s for a CPU"},
 		{
 			name: "a closed loop that is starved", lag: NewHistogram(), after: times(5000, waiting(time.Second, 7*time.Second)),
-			want: "generator waited 7 s for a CPU in 10 s from 0:00 on, 1.4 ms > 500 µs each time: answers were read late",
+			want: "generator waited 7 s for a CPU in 10 s from 0:00 on, 1.4 ms > 700 µs each time: answers were read late",
 		},
 		{name: "a closed loop that is starved, as it may", limit: 20 * ms, lag: NewHistogram(), after: times(5000, waiting(time.Second, 7*time.Second))},
 		{name: "a closed loop that was stopped for a moment", lag: NewHistogram(), after: times(10, waiting(100*ms, time.Second))},
