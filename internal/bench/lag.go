@@ -43,10 +43,10 @@ const (
 	// starvedEach is how long a wait has to be, on average, to spoil a closed loop.
 	// Its server gets its work from this program and beside it, on one machine,
 	// takes all the CPU that there is: then threads wait often, and each time for
-	// a short while. On two CPUs that is 0.07 to 0.15 ms, and 0.45 ms where both
-	// are pinned to one; 0.5 to 2 ms where two to four other programs are never
+	// a short while. On two CPUs that is 0.07 to 0.4 ms, and 0.47 ms where both
+	// are pinned to one; 0.8 to 2.7 ms where four other programs are never
 	// done with the CPU that it has.
-	starvedEach = DefaultLagLimit / 2
+	starvedEach = DefaultLagLimit * 7 / 10
 )
 
 // Judgement says whether the figures are the server's, or were spoiled by the

@@ -97,7 +97,7 @@ func TestJudge(t *testing.T) {
 		{name: "a closed loop beside its server", lag: NewHistogram(), after: times(50_000, waiting(2*time.Second, 7*time.Second)), note: "the generator's threads waited 7 s for a CPU"},
 		{
 			name: "a closed loop that is starved", lag: NewHistogram(), after: times(5000, waiting(time.Second, 7*time.Second)),
-			want: "generator waited 7 s for a CPU in 10 s from 0:00 on, 1.4 ms > 500 µs each time: answers were read late",
+			want: "generator waited 7 s for a CPU in 10 s from 0:00 on, 1.4 ms > 700 µs each time: answers were read late",
 		},
 		{name: "a closed loop that is starved, as it may", limit: 20 * ms, lag: NewHistogram(), after: times(5000, waiting(time.Second, 7*time.Second))},
 		{name: "a closed loop that was stopped for a moment", lag: NewHistogram(), after: times(10, waiting(100*ms, time.Second))},
@@ -163,19 +163,33 @@ func TestLateSecondsCountInARowHoweverLongTheRun(t *testing.T) {
 		{"seven strays", func(s int) bool { return s%30 == 0 && s >= 50_000 && s < 50_200 }, 50_010 * time.Second, false},
 		{"three in a row", func(s int) bool { return s == 40_000 || s >= 50_001 && s < 50_004 }, 50_001 * time.Second, true},
 	} {
-		c := newCollector(0)
-		c.late.limit = DefaultLagLimit
+		var points series
+		late := lateness{limit: DefaultLagLimit}
 		for s := range day {
-			lag := ms / 10
+			p := Second{At: time.Duration(s) * time.Second, Width: time.Second, LagP50: ms / 10, LagP99: ms / 10}
 			if tt.late(s) {
-				lag = 2 * ms
+				p.LagP50, p.LagP99 = 2*ms, 2*ms
 			}
-			at := time.Duration(s) * time.Second
-			c.absorb([]start{{at: at, due: at, orders: 1, lag: lag}}, nil)
+			points.add(p)
+			late.add(p)
 		}
-		c.finish(day * time.Second)
-		if c.late.spoiled != tt.want || c.late.since() != tt.from || len(c.series.points) > seriesMost {
-			t.Errorf("%s: spoiled %t since %s, %d points", tt.name, c.late.spoiled, c.late.since(), len(c.series.points))
+		if late.spoiled != tt.want || late.since() != tt.from || len(points.points) > seriesMost {
+			t.Errorf("%s: spoiled %t since %s, %d points", tt.name, late.spoiled, late.since(), len(points.points))
+		}
+	}
+}
+
+// Warm-up is not judged, what comes after it is, second by second.
+func TestLateSecondsAreCountedAsTheyEnd(t *testing.T) {
+	for warmup, want := range map[time.Duration]bool{0: true, 2 * time.Second: true, 3 * time.Second: false} {
+		c := newCollector(warmup)
+		c.late.limit = DefaultLagLimit
+		for at := time.Duration(0); at < 5*time.Second; at += 100 * ms {
+			c.absorb([]start{{at: at, due: at, orders: 1, lag: 2 * ms}}, nil)
+		}
+		c.finish(5*time.Second - 1)
+		if c.late.spoiled != want || c.late.since() != warmup {
+			t.Errorf("after %s of warm-up: spoiled %t since %s", warmup, c.late.spoiled, c.late.since())
 		}
 	}
 }
