@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"crypto/tls"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net"
@@ -185,8 +186,12 @@ func requestHead(u *url.URL, cfg HTTPConfig) []byte {
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "POST %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: ordersctl-bench\r\nContent-Type: %s\r\n", u.RequestURI(), u.Host, contentType)
-	if cfg.Key != "" {
+	switch {
+	case cfg.Key != "":
 		fmt.Fprintf(&b, "Authorization: Bearer %s\r\n", string(cfg.Key))
+	case u.User != nil: // as send does
+		password, _ := u.User.Password()
+		fmt.Fprintf(&b, "Authorization: Basic %s\r\n", base64.StdEncoding.EncodeToString([]byte(u.User.Username()+":"+password)))
 	}
 	b.WriteString("Content-Length: ")
 	return []byte(b.String())

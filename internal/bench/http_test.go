@@ -154,6 +154,34 @@ func readRequest(c net.Conn) bool {
 	return err == nil
 }
 
+func TestHTTPSendsTheNameAndPasswordOfAURL(t *testing.T) {
+	for _, tt := range []struct {
+		user string
+		key  client.Secret
+		want string
+	}{
+		{"", "", ""},
+		{"u:p@", "", "Basic dTpw"},
+		{"u@", "", "Basic dTo="},
+		{"u%20v:p%40@", "", "Basic dSB2OnBA"},
+		{"u:p@", "key", "Bearer key"},
+	} {
+		var got string
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			got = r.Header.Get("Authorization")
+			w.WriteHeader(http.StatusAccepted)
+		}))
+		s := newSettled()
+		l := mustDial(t, HTTPConfig{URL: strings.Replace(server.URL, "//", "//"+tt.user, 1), Key: tt.key}).Lane(0, s.port)
+		s.send(l, Job{Orders: 1})
+		l.Close()
+		server.Close()
+		if got != tt.want {
+			t.Errorf("user %q, key %q: sent %q, want %q", tt.user, tt.key, got, tt.want)
+		}
+	}
+}
+
 func TestHTTPThatBreaks(t *testing.T) {
 	for _, tt := range []struct {
 		name  string

@@ -82,9 +82,6 @@ func (o *benchOptions) checkTarget() error {
 	if o.concurrency > 0 && o.given("connections") {
 		return usageError("leave one of them out", "--concurrency has as many connections: an order for each")
 	}
-	if u, err := url.Parse(o.to); err == nil && u.User != nil {
-		return usageError("an API key is sent with send.api-key or ORDERSCTL_SEND_API_KEY", "--to %s: the name and password of a URL are not sent", u.Redacted())
-	}
 	var err error
 	if o.to, o.several, err = orderURLs(o.to); err != nil {
 		return err
