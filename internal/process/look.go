@@ -82,7 +82,9 @@ func (w *Worker) look(ctx context.Context) (floors []sink.Place) {
 			floors = append(floors, sink.Place{TopicID: w.info.ID, Partition: p.number, Offset: b.start})
 		}
 		p.mu.Lock()
-		p.rate.look(time.Now(), p.next, p.end)
+		if p.placed {
+			p.rate.look(time.Now(), p.next, p.end)
+		}
 		p.mu.Unlock()
 	}
 	return floors

@@ -79,19 +79,17 @@ func TestAHiccupWhileAPartitionIsAwayHoldsNobodyUp(t *testing.T) {
 	var gone atomic.Bool
 	k.offline(&gone)
 	f := newFold()
-	w := k.start(f, impatient)
-	k.send(good(0, "a", "paid"), good(1, "b", "paid"))
-	until(t, "both run", func() bool { return f.at(0) == 1 && f.at(1) == 1 })
-	gone.Store(true)
 	var once atomic.Bool
-	f.mu.Lock()
 	f.after = func(b *sink.Batch) error {
-		if b.Partition == 1 && once.CompareAndSwap(false, true) {
+		if gone.Load() && b.Partition == 1 && once.CompareAndSwap(false, true) {
 			return outage() // after the COMMIT
 		}
 		return nil
 	}
-	f.mu.Unlock()
+	w := k.start(f, impatient)
+	k.send(good(0, "a", "paid"), good(1, "b", "paid"))
+	until(t, "both run", func() bool { return f.at(0) == 1 && f.at(1) == 1 })
+	gone.Store(true)
 	k.send(good(1, "b", "shipped"))
 	until(t, "it went on from the database's offset", func() bool { return once.Load() && f.at(1) == 2 && w.paused(1) == "" })
 	k.send(good(1, "b", "closed"))
