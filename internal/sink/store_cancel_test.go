@@ -15,7 +15,7 @@ import (
 // transaction stays open, and what the database says is all or nothing.
 func testGivenUp(t *testing.T, k kit) {
 	cfg := k.fresh(t)
-	cfg.Timeout = time.Second // also how long SQLite waits for who has the file
+	cfg.Timeout = 5 * time.Second // also how long SQLite waits for who has the file
 	s, other := open(t, cfg), open(t, cfg)
 	batchOf(t, s, 0)
 	c := Claim{"g", "orders", testID(1), map[int32]int64{0: 0}}
