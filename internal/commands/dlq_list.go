@@ -186,7 +186,7 @@ func newLetterRows(ctx context.Context, app *App, l *letters, found []dlq.Summar
 	rows, done, why := app.orderRows(ctx, l)
 	defer done()
 	if rows == nil {
-		out.why = why
+		out.why = why.Error()
 		return out
 	}
 	out.why = out.askNewer(ctx, rows, found)

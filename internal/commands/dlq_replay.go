@@ -111,7 +111,11 @@ func (o *dlqReplayOptions) replay(ctx context.Context, l *letters, x *dlq.Index,
 	talk := &teller{app: app}
 	rows, closeRows, why := app.orderRows(ctx, l)
 	defer closeRows()
-	if rows == nil && x.Count(dlq.Open) > 0 {
+	switch {
+	case rows != nil || x.Len() == 0:
+	case o.execute && !o.includeStale && l.config.DB.URL != "":
+		return o.blind(ctx, why)
+	default:
 		app.say("which letters are stale is not known, so none is left out for it: %s", why)
 	}
 	stop := talk.waiting(ctx)
@@ -126,6 +130,10 @@ func (o *dlqReplayOptions) replay(ctx context.Context, l *letters, x *dlq.Index,
 	if printErr := printReplay(app.Out, x.Topic, l.config.Topic, result, o.execute); err == nil {
 		err = printErr
 	}
+	var blind *dlq.BlindError
+	if errors.As(err, &blind) {
+		err = o.blind(ctx, blind.Err)
+	}
 	if err != nil {
 		if o.execute {
 			app.say("%s", describeSent(result))
@@ -133,6 +141,17 @@ func (o *dlqReplayOptions) replay(ctx context.Context, l *letters, x *dlq.Index,
 		return err
 	}
 	return o.verdict(result)
+}
+
+// blind is the end of a replay that can't see which letters are stale, where a
+// database was named that should tell: what is stale of another partition would
+// overwrite a newer row.
+func (o *dlqReplayOptions) blind(ctx context.Context, why error) error {
+	return &failure{
+		err:  fmt.Errorf("which letters are stale is not known: %w", why),
+		hint: "run it again when the database answers: what is marked is passed over; --include-stale replays without asking",
+		code: exitCode(ctx, why),
+	}
 }
 
 // readEdits opens the file of --input.
@@ -227,7 +246,7 @@ func (o *dlqReplayOptions) verdict(r *dlq.ReplayResult) error {
 	app := o.app
 	left := r.Left()
 	if o.input != "" {
-		left -= r.Count(dlq.Stale) + r.Count(dlq.Unsure) + r.Count(dlq.Earlier) // a line of many; who names one letter wants to know
+		left -= r.Count(dlq.Stale) // a later event took its place; unsure ones are open and applied by nobody
 	}
 	if !o.execute {
 		if r.Interrupted {

@@ -15,11 +15,11 @@ import (
 // the database is not the one that the topic is read into, such as dev's on a
 // machine from which another cluster is looked at: what it does not hold says
 // nothing then.
-func (a *App) orderRows(ctx context.Context, l *letters) (rows dlq.Rows, done func(), why string) {
+func (a *App) orderRows(ctx context.Context, l *letters) (rows dlq.Rows, done func(), why error) {
 	none := func() {}
 	store, cfg, err := a.openDB(ctx, l.config)
 	if err != nil {
-		return nil, none, err.Error()
+		return nil, none, err
 	}
 	done = func() { _ = store.Close() } // it was only read
 	name := l.config.Topic
@@ -33,7 +33,7 @@ func (a *App) orderRows(ctx context.Context, l *letters) (rows dlq.Rows, done fu
 	}
 	if err != nil {
 		done()
-		return nil, none, err.Error()
+		return nil, none, err
 	}
-	return store, done, ""
+	return store, done, nil
 }

@@ -206,8 +206,15 @@ func (r *Replayer) flush(ctx context.Context) error {
 	return nil
 }
 
-// findStale asks the database. Where it can't tell, that is said once and
-// nothing is called stale: the database itself leaves a newer row alone.
+// BlindError is of a database that stopped telling which letters are stale.
+type BlindError struct{ Err error }
+
+func (e *BlindError) Error() string { return "which letters are stale is not known: " + e.Err.Error() }
+func (e *BlindError) Unwrap() error { return e.Err }
+
+// findStale asks the database. Where that can't tell any more, a dry run says so
+// once and calls nothing stale; else it is the end: process leaves a newer row of
+// the same partition alone, but not one of another.
 func (r *Replayer) findStale(ctx context.Context, chunk []*replayed) error {
 	if r.opts.Rows == nil {
 		return ctx.Err()
@@ -224,6 +231,9 @@ func (r *Replayer) findStale(ctx context.Context, chunk []*replayed) error {
 	rows, err := r.opts.Rows.Rows(ctx, ids)
 	if err != nil {
 		if ctx.Err() == nil {
+			if r.opts.Execute && !r.opts.IncludeStale {
+				return &BlindError{err}
+			}
 			r.opts.Tell("the database does not tell which letters are stale: " + err.Error())
 			r.opts.Rows = nil
 		}

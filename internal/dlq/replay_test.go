@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -429,6 +430,20 @@ func TestDatabaseThatFailsIsToldAndNotWaitedFor(t *testing.T) {
 	r, said := k.replay(t.Context(), Filter{}, ReplayOptions{Rows: broken{}})
 	if causes(r) != "1 replay (database: x)" || strings.Join(said, "") != "the database does not tell which letters are stale: connection refused" {
 		t.Errorf("%s %q", causes(r), said)
+	}
+}
+
+func TestNothingIsReplayedBlindly(t *testing.T) {
+	k := startKafka(t)
+	k.produce(k.bury(k.record(0, 1, "a", good("a")), "database", "x"))
+	q, x := k.scan(Filter{})
+	r, err := NewReplayer(k.cl, q, ReplayOptions{Topic: "orders", Rows: broken{}, Execute: true}).Run(t.Context(), x)
+	var blind *BlindError
+	if !errors.As(err, &blind) || r.Sent.Marked != 0 {
+		t.Errorf("error %v, %+v", err, r.Sent)
+	}
+	if r, _ := k.replay(t.Context(), Filter{}, ReplayOptions{Rows: broken{}, Execute: true, IncludeStale: true}); r.Sent.Marked != 1 {
+		t.Errorf("with --include-stale: %+v", r.Sent)
 	}
 }
 
