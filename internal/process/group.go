@@ -266,6 +266,7 @@ func (w *Worker) fetchError(number int32, err error) {
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, kgo.ErrClientClosed), errors.Is(err, errEnough):
 	case errors.As(err, &large):
+		w.unpack.told.Add(1)
 		err := &tooLargeError{w.opts.Group, large}
 		w.say(pausedKafka, err, "partition", number)
 		if p != nil {

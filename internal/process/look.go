@@ -72,13 +72,16 @@ func (w *Worker) look(ctx context.Context) (floors []sink.Place) {
 	if len(numbers) == 0 {
 		return nil
 	}
-	bounds := w.bounds(ctx, numbers)
+	bounds, silent := w.bounds(ctx, numbers), w.unpack.untold()
 	for _, p := range ours {
 		if b := bounds[p.number]; b.err != nil {
 			p.unseen(b.err)
 			w.say(pausedKafka, b.err)
 		} else {
 			p.saw(b.end)
+			if silent {
+				p.nudge()
+			}
 			floors = append(floors, sink.Place{TopicID: w.info.ID, Partition: p.number, Offset: b.start})
 		}
 		p.mu.Lock()

@@ -61,6 +61,7 @@ type partition struct {
 	asked   time.Time            // guarded by mu: since when the database is waited for, zero where it is not
 	sent    int64                // guarded by mu: next offset as committed to Kafka
 	rate    rates                // guarded by mu
+	still   stillness            // guarded by mu
 }
 
 type pauseInfo struct {
@@ -321,7 +322,7 @@ func (p *partition) setOffset(next int64, since time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.expect = next
-	p.resumeLocked(pausedSeek, pausedFull)
+	p.resumeLocked(pausedSeek, pausedFull, pausedLarge) // a batch that is too large is met again
 }
 
 // work applies batch after batch until it is stopped, or can't go on: behind a
