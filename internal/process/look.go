@@ -2,9 +2,11 @@ package process
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/ordersctl/ordersctl/internal/sink"
+	"github.com/ordersctl/ordersctl/internal/topic"
 )
 
 // lookEvery is how often the log's ends are asked for, and rates are made.
@@ -56,7 +58,12 @@ func (w *Worker) look(ctx context.Context) (floors []sink.Place) {
 	if err != nil && w.fatal(ctx, err) {
 		return nil
 	}
-	w.answers(err)
+	var missing *topic.MissingError
+	if errors.As(err, &missing) { // that is an answer
+		w.answers(nil)
+	} else {
+		w.answers(err)
+	}
 	ours := w.all()
 	if err != nil {
 		w.say(pausedKafka, err)
