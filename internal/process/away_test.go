@@ -39,3 +39,24 @@ func TestTheEndShows(t *testing.T) {
 		t.Errorf("readiness %+v", r)
 	}
 }
+
+// A topic that is deleted is something that Kafka says: its partitions stand
+// still, Kafka is not away.
+func TestATopicThatIsDeletedIsAnAnswer(t *testing.T) {
+	t.Parallel()
+	k := startKafka(t, 1)
+	f := newFold()
+	w := k.start(f, func(o *Options) { o.Kafka.ConnectTimeout = 2e9 })
+	k.send(good(0, "a", "paid"))
+	until(t, "it runs", func() bool { return f.at(0) == 1 })
+	if _, err := k.adm().DeleteTopics(t.Context(), "orders"); err != nil {
+		t.Fatal(err)
+	}
+	w.look(t.Context())
+	if s := w.Status(); s.Reason != "" || w.metric("ordersctl_process_kafka_up") != "1" {
+		t.Errorf("it says that Kafka is away: %q, %s", s.Reason, s.Detail)
+	}
+	if w.paused(0) != pausedKafka {
+		t.Errorf("the partition is paused for %q", w.paused(0))
+	}
+}

@@ -94,8 +94,11 @@ func (w *Worker) uncommitted(err error) {
 }
 
 // commitLast commits what nobody will commit after us, and tries again a few
-// times: the database has it anyway.
+// times, none beyond lastWords in all: the database has it anyway, and somebody
+// waits for our end.
 func (w *Worker) commitLast(ctx context.Context, partitions []*partition) {
+	ctx, cancel := context.WithTimeout(ctx, lastWords)
+	defer cancel()
 	for range 4 {
 		if w.commit(ctx, partitions) {
 			return

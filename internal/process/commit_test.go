@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -68,5 +69,28 @@ func TestTheLastCommitIsTriedAgain(t *testing.T) {
 	w.end()
 	if got := k.committedTo(); got != 1 {
 		t.Errorf("Kafka has the offset %d", got)
+	}
+}
+
+// Kafka hangs, and then we are to end: the last commit takes lastWords and
+// no more.
+func TestTheLastCommitDoesNotHoldUpTheEnd(t *testing.T) {
+	t.Parallel()
+	k := startKafka(t, 1)
+	hangs := make(chan struct{})
+	defer close(hangs)
+	k.cluster.ControlKey(int16(kmsg.OffsetCommit), func(kmsg.Request) (kmsg.Response, error, bool) {
+		k.cluster.KeepControl()
+		<-hangs
+		return nil, nil, false
+	})
+	f := newFold()
+	w := k.start(f)
+	k.send(good(0, "a", "paid"))
+	until(t, "it is applied", func() bool { return f.at(0) == 1 })
+	start := time.Now()
+	w.commitLast(t.Context(), w.all())
+	if took := time.Since(start); took > lastWords+2*time.Second {
+		t.Errorf("it took %s", took)
 	}
 }

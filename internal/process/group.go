@@ -83,10 +83,12 @@ func (w *Worker) forget(numbers []int32) []*partition {
 	return gone
 }
 
-// nowhere is where the client is sent while it is not known from where a
-// partition is to be read: an offset that no log reaches. It is not fetched
-// meanwhile; if it were, nothing would come.
-const nowhere = int64(1) << 62
+// anywhere is where the client is sent while it is not known from where a
+// partition is to be read. It is not fetched meanwhile. The client moves an
+// offset into the log as long as it has not heard of the partition, and then
+// does not let itself be sent elsewhere: what comes must not be behind what is
+// to be read. What is before is dropped.
+const anywhere = 0
 
 // position says where the partitions that were assigned are read from. It
 // waits for the database as long as it takes: the client sends heartbeats
@@ -121,7 +123,7 @@ func (w *Worker) position(ctx context.Context, given map[string]map[int32]kgo.Of
 					p.start(l)
 					continue
 				}
-				offsets[p.number] = kgo.NewOffset().At(nowhere)
+				offsets[p.number] = kgo.NewOffset().At(anywhere)
 				p.startLater(unknown[p.number])
 			}
 			return map[string]map[int32]kgo.Offset{w.opts.Topic: offsets}, nil
@@ -264,6 +266,7 @@ func (w *Worker) fetchError(number int32, err error) {
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, kgo.ErrClientClosed), errors.Is(err, errEnough):
 	case errors.As(err, &large):
+		w.unpack.told.Add(1)
 		err := &tooLargeError{w.opts.Group, large}
 		w.say(pausedKafka, err, "partition", number)
 		if p != nil {

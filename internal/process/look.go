@@ -2,9 +2,11 @@ package process
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/ordersctl/ordersctl/internal/sink"
+	"github.com/ordersctl/ordersctl/internal/topic"
 )
 
 // lookEvery is how often the log's ends are asked for, and rates are made.
@@ -56,7 +58,12 @@ func (w *Worker) look(ctx context.Context) (floors []sink.Place) {
 	if err != nil && w.fatal(ctx, err) {
 		return nil
 	}
-	w.answers(err)
+	var missing *topic.MissingError
+	if errors.As(err, &missing) { // that is an answer
+		w.answers(nil)
+	} else {
+		w.answers(err)
+	}
 	ours := w.all()
 	if err != nil {
 		w.say(pausedKafka, err)
@@ -72,13 +79,16 @@ func (w *Worker) look(ctx context.Context) (floors []sink.Place) {
 	if len(numbers) == 0 {
 		return nil
 	}
-	bounds := w.bounds(ctx, numbers)
+	bounds, silent := w.bounds(ctx, numbers), w.unpack.untold()
 	for _, p := range ours {
 		if b := bounds[p.number]; b.err != nil {
 			p.unseen(b.err)
 			w.say(pausedKafka, b.err)
 		} else {
 			p.saw(b.end)
+			if silent {
+				p.nudge()
+			}
 			floors = append(floors, sink.Place{TopicID: w.info.ID, Partition: p.number, Offset: b.start})
 		}
 		p.mu.Lock()

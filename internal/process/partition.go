@@ -51,6 +51,7 @@ type partition struct {
 	queue   []*kgo.Record        // guarded by mu
 	bytes   int                  // guarded by mu: of the queue
 	astray  bool                 // guarded by mu: the log has no record at expect; look when the queue is empty
+	met     bool                 // guarded by mu: the client has come to where it was sent, or let itself be sent again
 	reasons map[string]pauseInfo // guarded by mu: why it is not fetched
 	blind   pauseInfo            // guarded by mu: since when Kafka does not tell of its log, zero where it does
 	waiting time.Time            // guarded by mu: timestamp of the record at next, where it was read
@@ -60,6 +61,7 @@ type partition struct {
 	asked   time.Time            // guarded by mu: since when the database is waited for, zero where it is not
 	sent    int64                // guarded by mu: next offset as committed to Kafka
 	rate    rates                // guarded by mu
+	still   stillness            // guarded by mu
 }
 
 type pauseInfo struct {
@@ -191,6 +193,15 @@ func (p *partition) push(records []*kgo.Record) {
 	if p.halted() {
 		return
 	}
+	if !p.met {
+		// The client moves its first offset into the log, without a word. Where the
+		// log has a gap there it is only looked at twice: from now on the client
+		// goes exactly where it is sent.
+		if p.met = true; records[0].Offset > p.expect {
+			p.loseLocked()
+			return
+		}
+	}
 	for _, r := range records {
 		if r.Offset < p.expect {
 			continue
@@ -217,9 +228,12 @@ func size(r *kgo.Record) int {
 func (p *partition) lose() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.placed {
-		return // none was looked for
+	if p.placed { // else none was looked for
+		p.loseLocked()
 	}
+}
+
+func (p *partition) loseLocked() {
 	p.astray = true
 	p.pauseLocked(pausedSeek, "")
 	p.wake()
@@ -308,7 +322,7 @@ func (p *partition) setOffset(next int64, since time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.expect = next
-	p.resumeLocked(pausedSeek, pausedFull)
+	p.resumeLocked(pausedSeek, pausedFull, pausedLarge) // a batch that is too large is met again
 }
 
 // work applies batch after batch until it is stopped, or can't go on: behind a

@@ -40,6 +40,9 @@ const (
 	sessionTimeout = 15 * time.Second
 	// How long the group may take for what is not a batch: commit, leave.
 	lastWords = 5 * time.Second
+	// Both of them: with the usual drain timeout less than the 30 s after which who
+	// waits for the end kills.
+	farewell = 8 * time.Second
 )
 
 // Options is what a Worker is made of.
@@ -347,9 +350,9 @@ func (w *Worker) drain(ctx context.Context) {
 	partitions := w.all()
 	w.log.Info("draining", "partitions", len(partitions), "timeout", w.opts.DrainTimeout.String())
 	abandoned := w.letGo(partitions, w.opts.DrainTimeout)
-	w.commitLast(ctx, partitions)
-	ctx, cancel := context.WithTimeout(ctx, lastWords)
+	ctx, cancel := context.WithTimeout(ctx, farewell)
 	defer cancel()
+	w.commitLast(ctx, partitions)
 	w.kafka.AllowRebalance()
 	if err := w.kafka.LeaveGroupContext(ctx); err != nil {
 		w.log.Warn("the group was not left in order, its partitions are given away after the session timeout", "group", w.opts.Group, "err", err)

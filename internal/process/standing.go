@@ -1,6 +1,11 @@
 package process
 
-import "time"
+import (
+	"math/bits"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
 
 // saw notes where the log ends.
 func (p *partition) saw(end int64) {
@@ -51,4 +56,33 @@ func (p *partition) passLocked(next int64, waiting time.Time) {
 	if p.end > next {
 		p.unread = p.grew // of those that were there before, none is left
 	}
+}
+
+// stillness is for how many looks nothing has come of what is there.
+type stillness struct {
+	at    int64 // expected
+	looks int
+}
+
+// nudge has the client begin again where nothing comes: an error of a batch
+// that is too large is lost where the partition was paused when it came, and the
+// client reads no further. Told where to read it says so once more. It does so
+// after 10 s, 20 s, 40 s: what is under way is thrown away with it, and an open
+// transaction looks the same.
+func (p *partition) nudge() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.placed || p.gone || len(p.reasons) > 0 || p.expect >= p.end || p.expect != p.still.at {
+		p.still = stillness{at: p.expect}
+		return
+	}
+	if p.still.looks++; p.still.looks < 2 || bits.OnesCount(uint(p.still.looks)) > 1 {
+		return
+	}
+	next := p.expect
+	p.w.calls.add(func() {
+		if p.w.ours(p.number) == p { // a seek in the meantime has its own offset set after this one
+			p.w.kafka.SetOffsets(map[string]map[int32]kgo.EpochOffset{p.w.opts.Topic: {p.number: {Epoch: -1, Offset: next}}})
+		}
+	})
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
+	"sync/atomic"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -34,7 +35,13 @@ type unpacker struct {
 	mu    sync.Mutex // held while a batch is decompressed: how large it becomes is known afterwards
 	bytes int        // guarded by mu: since the last poll
 	large int        // guarded by mu: of large batches since they were collected
+
+	refused, told atomic.Int64 // batches that are too large: as often as one was met, and as often as the client said so
 }
+
+// untold says whether the client met a batch that is too large and did not say
+// so.
+func (u *unpacker) untold() bool { return u.refused.Load() > u.told.Load() }
 
 // newUnpacker takes the bounded decompressor of a client, which is not to be had
 // otherwise.
@@ -57,6 +64,9 @@ func (u *unpacker) Decompress(src []byte, codec kgo.CompressionCodecType) ([]byt
 		runtime.GC()
 	}
 	out, err := u.codecs.Decompress(src, codec)
+	if errors.Is(err, kgo.ErrMaxDecompress) {
+		u.refused.Add(1)
+	}
 	u.bytes += len(out)
 	if len(out) >= largeBatch {
 		u.large += len(out)
@@ -83,7 +93,7 @@ func (e *tooLargeError) Error() string {
 
 // Hint is the next step.
 func (e *tooLargeError) Hint() string {
-	return fmt.Sprintf("no producer of orders writes such batches: stop process and skip it with \"ordersctl group seek %s --to %s/%d@%d\"", e.group, e.batch.Topic, e.batch.Partition, e.batch.NextOffset)
+	return fmt.Sprintf("no producer of orders writes such batches: once all that is before it is applied (/status has next_offset %d), stop process and skip it with \"ordersctl group seek %s --to %s/%d@%d\"; sooner, and those records are skipped as well", e.batch.Offset, e.group, e.batch.Topic, e.batch.Partition, e.batch.NextOffset)
 }
 
 // Unwrap gives the cause.

@@ -5,10 +5,14 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/ordersctl/ordersctl/internal/sink"
 )
@@ -101,16 +105,23 @@ func TestTheUnpackersBudget(t *testing.T) {
 	}
 }
 
+// bomb writes a batch that is not decompressed.
+func (k *kafka) bomb() {
+	k.t.Helper()
+	cl := k.dial(kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerBatchMaxBytes(1<<30), kgo.BrokerMaxWriteBytes(1<<30),
+		kgo.ProducerBatchCompression(kgo.ZstdCompression()))
+	defer cl.Close()
+	r := &kgo.Record{Topic: "orders", Key: []byte("k"), Value: make([]byte, maxBatch)}
+	if err := cl.ProduceSync(k.t.Context(), r).FirstErr(); err != nil {
+		k.t.Fatal(err)
+	}
+}
+
 // A batch that nobody should decompress holds its partition up, alone.
 func TestABatchThatIsTooLargeHoldsItsPartitionAlone(t *testing.T) {
 	k := startKafka(t, 2)
-	cl := k.dial(kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerBatchMaxBytes(1<<30), kgo.BrokerMaxWriteBytes(1<<30),
-		kgo.ProducerBatchCompression(kgo.ZstdCompression()))
 	k.send(good(0, "a", "paid"))
-	bomb := &kgo.Record{Topic: "orders", Key: []byte("k"), Value: make([]byte, maxBatch)}
-	if err := cl.ProduceSync(t.Context(), bomb).FirstErr(); err != nil {
-		t.Fatal(err)
-	}
+	k.bomb()
 	f := newFold()
 	met := make(chan struct{})
 	f.hook = func(_ context.Context, b *sink.Batch) error {
@@ -127,4 +138,64 @@ func TestABatchThatIsTooLargeHoldsItsPartitionAlone(t *testing.T) {
 	if f.at(0) != 1 || w.paused(0) != pausedKafka {
 		t.Errorf("it goes on at %d, paused for %q", f.at(0), w.paused(0))
 	}
+}
+
+// The client met such a batch while the partition was paused, and threw its
+// error away: it shows all the same.
+func TestABatchThatIsTooLargeShowsWhereItsErrorWasLost(t *testing.T) {
+	t.Parallel()
+	k := startKafka(t, 1)
+	const before = 20
+	k.send(many(before, func(int) *kgo.Record { return good(0, "a", "paid") })...)
+	k.bomb()
+	paused, reached, once := make(chan struct{}), make(chan struct{}), sync.Once{}
+	k.cluster.ControlKey(int16(kmsg.Fetch), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		k.cluster.KeepControl()
+		for _, t := range req.(*kmsg.FetchRequest).Topics {
+			if len(t.Partitions) > 0 && t.Partitions[0].FetchOffset == before {
+				once.Do(func() { close(reached) })
+				<-paused
+			}
+		}
+		return nil, nil, false
+	})
+	f := newFold()
+	w := k.start(f)
+	<-reached
+	until(t, "what is before it is applied", func() bool { return f.at(0) == before })
+	p := w.ours(0)
+	p.pause(pausedOutage, "")
+	close(paused)
+	until(t, "the batch was met", w.unpack.untold)
+	<-time.After(200 * time.Millisecond) // the client throws it away, and does not tell
+	p.resume(pausedOutage)
+	until(t, "it stands still and says so", func() bool { return w.paused(0) == pausedKafka })
+	if f.at(0) != before || !strings.Contains(w.log.String(), "is larger than 256 MiB") {
+		t.Errorf("at %d:\n%s", f.at(0), w.log)
+	}
+}
+
+// The database stands elsewhere than what waits behind such a batch: what is
+// before it is read again.
+func TestASeekEndsTheWaitBeforeABatchThatIsTooLarge(t *testing.T) {
+	k := startKafka(t, 1)
+	k.send(good(0, "a", "paid"), good(0, "a", "shipped"))
+	k.bomb()
+	f := newFold()
+	met, once, back := make(chan struct{}), new(atomic.Bool), new(atomic.Bool)
+	f.after = func(*sink.Batch) error {
+		if once.CompareAndSwap(false, true) {
+			<-met
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			f.next[0] = 1
+			back.Store(true)
+			return outage()
+		}
+		return nil
+	}
+	w := k.start(f)
+	until(t, "it stands still", func() bool { return w.paused(0) == pausedKafka })
+	close(met)
+	until(t, "it has read again, and stands still again", func() bool { return back.Load() && f.at(0) == 2 && w.paused(0) == pausedKafka })
 }
