@@ -46,6 +46,10 @@ func TestHTTPNoticesReceiptsOfAnotherTopic(t *testing.T) {
 			"one of several", `{"results":[{"index":0,"topic":"orders","partition":0,"offset":7},{"index":1,"topic":"load","partition":0,"offset":8}]}`, 2,
 			[]Reply{acked(0, 7), elsewhere}, "load",
 		},
+		{
+			"said once for all", `{"topic":"load","results":[{"index":0,"partition":0,"offset":7},{"index":1,"topic":"orders","partition":0,"offset":8}]}`, 2,
+			[]Reply{elsewhere, acked(0, 8)}, "load",
+		},
 		{"several at once", `{"topic":"load"}`, 2, []Reply{elsewhere, elsewhere}, "load"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
