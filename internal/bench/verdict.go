@@ -155,13 +155,17 @@ func (r *Result) line() string {
 	text := strings.Join(v.Reasons, "; ")
 	if v.Word == "PASS" {
 		var parts []string
+		valid := "valid"
+		if r.Generator.ShortOfCPU {
+			valid = "valid, but short of CPU"
+		}
 		switch {
 		case r.Full:
-			parts = append(parts, fmt.Sprintf("ended by its full ledger after %s: valid", clockTime(r.Span)))
+			parts = append(parts, fmt.Sprintf("ended by its full ledger after %s: %s", clockTime(r.Span), valid))
 		case text != "":
-			parts = append(parts, text+": valid")
+			parts = append(parts, text+": "+valid)
 		default:
-			parts = append(parts, "valid")
+			parts = append(parts, valid)
 		}
 		switch {
 		case r.Integrity != nil:
