@@ -412,7 +412,10 @@ func (a *audit) verdict(readers []*reader) Integrity {
 	}
 	a.scattered(readers, &sum)
 	sum.Elsewhere = uint64(max(elsewhere, 0))
-	sum.Expected = sum.Acked + sum.UnknownWritten
+	sum.Expected = sum.Acked - sum.NotJudged + sum.UnknownWritten
+	if other := a.ledger.other.Load(); other != nil && sum.NotJudged > 0 {
+		sum.OtherTopic = *other
+	}
 	sum.Examples = firstOfEachKind(sum.Examples)
 	return sum
 }
@@ -452,6 +455,11 @@ func (a *audit) settle(seq uint64, sum *Integrity) {
 	case Acked:
 		sum.Acked++
 		if found {
+			e.inTopic() // the database is held against what the log has
+			return
+		}
+		if e.sent.Load()&otherTopic != 0 {
+			sum.NotJudged++
 			return
 		}
 		if sum.Lost++; sum.Lost <= examplesOfKind {

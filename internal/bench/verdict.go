@@ -53,6 +53,9 @@ func (r *Result) Judge(failed ...string) {
 	if r.Aborted != "" && !slices.ContainsFunc(r.Thresholds, func(t Checked) bool { return t.Text == r.Aborted && !t.OK }) {
 		add(ExitCheck, "%s was not met over %s", r.Aborted, Window)
 	}
+	if i := r.Integrity; i != nil && i.NotJudged > 0 {
+		add(ExitFailed, "%s %s not judged: their receipts name topic %s", thousands(i.NotJudged), plural(int(min(i.NotJudged, 2)), "order"), i.OtherTopic)
+	}
 	for _, text := range r.Failed {
 		add(ExitFailed, "%s", text)
 	}
