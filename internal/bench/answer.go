@@ -144,6 +144,9 @@ func (a *answerReader) each(ids [][]byte) []Reply {
 		if s, ok := integer(one.Status, 999); ok && s > 0 && s != uint64(code) {
 			status, r.Cause = int(s), strconv.Itoa(int(s))
 		}
+		if one.Topic == nil {
+			one.Topic = said.Topic // said once for all of them
+		}
 		a.take(&r, status, one.told, ids[at])
 		if told[at] {
 			r = Reply{Outcome: client.Unknown, Cause: "two results of one order", Partition: -1, Offset: -1}

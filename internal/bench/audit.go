@@ -38,7 +38,8 @@ type audit struct {
 	ordered bool   // orders share keys
 	steady  bool   // the topic kept its number of partitions, so no key may move
 	dense   []keyState
-	kept    *Kept // nil where no database is audited
+	firstIn []atomic.Int32 // partition + 1 of each order's first intact record, where keys may be scattered
+	kept    *Kept          // nil where no database is audited
 }
 
 // keyState is what was read of one key: the latest sent of its orders. It is
@@ -57,8 +58,8 @@ type reader struct {
 
 	sparse   map[partKey]int // of keys that dense has no room for, where parts has theirs
 	parts    []part
-	copies   map[partKey]uint32 // intact records beyond the first of their order
-	suspects map[spot]uint64    // damaged, and whose is not certain
+	copies   map[copyIn]uint64 // their keys
+	suspects map[spot]uint64   // damaged, and whose is not certain
 
 	records, others                  uint64
 	duplicated, reordered, corrupted uint64
@@ -82,6 +83,9 @@ func newAudit(topic, run string, n, keys uint64, l *Ledger, src Source) *audit {
 		user:    []byte(`"b-` + run + `-`),
 		keyOf:   []byte(`b-` + run + `-k`),
 	}
+	if a.ordered {
+		a.firstIn = make([]atomic.Int32, n) // untouched memory costs nothing
+	}
 	if keys <= denseKeys {
 		a.dense = make([]keyState, keys)
 	}
@@ -91,7 +95,7 @@ func newAudit(topic, run string, n, keys uint64, l *Ledger, src Source) *audit {
 func (a *audit) newReader() *reader {
 	return &reader{
 		audit: a, dec: order.NewDecoder(order.Rules{}),
-		sparse: map[partKey]int{}, copies: map[partKey]uint32{}, suspects: map[spot]uint64{}, told: map[string]int{},
+		sparse: map[partKey]int{}, copies: map[copyIn]uint64{}, suspects: map[spot]uint64{}, told: map[string]int{},
 	}
 }
 
@@ -176,15 +180,16 @@ func (r *reader) intact(at spot, seq, key uint64) {
 		}
 		r.promised(at, seq, e)
 		r.inOrder(at, seq, key, e)
-		r.count(at.partition, key, false)
+		r.count(at.partition, seq, key, false)
 	case foundDamaged:
-		r.count(at.partition, key, false)
+		r.follow(at.partition, key, line.Sent)
+		r.count(at.partition, seq, key, false)
 	case foundIntact:
 		if told == at {
 			r.elsewhere-- // the other one was the copy
 		}
 		r.duplicated++
-		r.count(at.partition, key, true)
+		r.count(at.partition, seq, key, true)
 		r.example(kindDuplicated, at, seq, "")
 	}
 }
@@ -212,6 +217,16 @@ func (r *reader) inOrder(at spot, seq, key uint64, e *entry) {
 		}
 	}
 	*latest = max(*latest, line.Sent)
+}
+
+// follow holds what stands behind a record against it, though itself it is held
+// against nothing.
+func (r *reader) follow(partition int32, key uint64, sent time.Duration) {
+	if !r.ordered {
+		return
+	}
+	latest, _ := r.latestOf(partition, key)
+	*latest = max(*latest, sent)
 }
 
 // latestOf is the latest time at which an order of the key was sent, of those
@@ -329,12 +344,8 @@ func (r *reader) damaged(at spot, seq uint64, why string) {
 	if e.find(foundDamaged) == foundNot {
 		r.promised(at, seq, e)
 	}
-	if r.ordered {
-		// Its place in the order of its key is judged for the others' sake: what
-		// stands behind it is held against it.
-		latest, _ := r.latestOf(at.partition, r.source.Key(seq))
-		*latest = max(*latest, e.read().Sent)
-	}
+	// Its place in the order of its key is judged for the others' sake.
+	r.follow(at.partition, r.source.Key(seq), e.read().Sent)
 	r.corrupt(at, seq, why)
 }
 
@@ -401,7 +412,10 @@ func (a *audit) verdict(readers []*reader) Integrity {
 	}
 	a.scattered(readers, &sum)
 	sum.Elsewhere = uint64(max(elsewhere, 0))
-	sum.Expected = sum.Acked + sum.UnknownWritten
+	sum.Expected = sum.Acked - sum.NotJudged + sum.UnknownWritten
+	if other := a.ledger.other.Load(); other != nil && sum.NotJudged > 0 {
+		sum.OtherTopic = *other
+	}
 	sum.Examples = firstOfEachKind(sum.Examples)
 	return sum
 }
@@ -441,6 +455,11 @@ func (a *audit) settle(seq uint64, sum *Integrity) {
 	case Acked:
 		sum.Acked++
 		if found {
+			e.inTopic() // the database is held against what the log has
+			return
+		}
+		if e.sent.Load()&otherTopic != 0 {
+			sum.NotJudged++
 			return
 		}
 		if sum.Lost++; sum.Lost <= examplesOfKind {

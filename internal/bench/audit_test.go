@@ -480,6 +480,23 @@ func TestScatteredDoesNotDependOnWhatIsReadFirst(t *testing.T) {
 			w.log[2] = append([]logged{*w.at(0), *w.at(0)}, w.log[2]...)
 			*w.at(0) = logged{}
 		}, Integrity{Scattered: 1, Duplicated: 1}},
+		{"an order in another partition, and a copy of another one", func(w *world) {
+			w.log[2] = append([]logged{*w.at(0)}, w.log[2]...)
+			w.append(10, w.at(10).key, w.at(10).value)
+			*w.at(0) = logged{}
+		}, Integrity{Scattered: 1, Duplicated: 1}},
+		{"an order in another partition, twice, and all others twice", func(w *world) {
+			first := *w.at(0)
+			*w.at(0) = logged{}
+			for p := range w.log {
+				w.log[p] = append(w.log[p], w.log[p]...)
+			}
+			w.log[2] = append(w.log[2], first, first)
+		}, Integrity{Scattered: 1, Duplicated: 300}},
+		{"an order in another partition, a damaged copy where it belongs", func(w *world) {
+			w.log[2] = append([]logged{*w.at(0)}, w.log[2]...)
+			w.at(0).key = []byte("b-" + testRun + "-kX")
+		}, Integrity{Scattered: 1, Corrupted: 1}},
 	} {
 		for _, keys := range []uint64{10, denseKeys + 1} {
 			for _, order := range [][]int{{0, 1, 2}, {2, 1, 0}, {1, 2, 0}} {

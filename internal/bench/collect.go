@@ -44,6 +44,7 @@ type collector struct {
 	slowest               []Slow // the slowest first
 	gaps                  gaps
 	late                  lateness
+	perJob                int   // orders, of the largest
 	ours                  *Slow // the first that failed for want of something on this machine
 }
 
@@ -101,6 +102,7 @@ func (c *collector) absorb(starts []start, ends []sample) {
 		if s.lag < 0 {
 			continue
 		}
+		c.perJob = max(c.perJob, s.orders)
 		at.lag.RecordN(s.lag, s.orders)
 		if s.due >= c.warmup {
 			c.lag.RecordN(s.lag, s.orders)

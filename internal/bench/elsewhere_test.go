@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/ordersctl/ordersctl/internal/client"
 )
@@ -46,6 +47,10 @@ func TestHTTPNoticesReceiptsOfAnotherTopic(t *testing.T) {
 			"one of several", `{"results":[{"index":0,"topic":"orders","partition":0,"offset":7},{"index":1,"topic":"load","partition":0,"offset":8}]}`, 2,
 			[]Reply{acked(0, 7), elsewhere}, "load",
 		},
+		{
+			"said once for all", `{"topic":"load","results":[{"index":0,"partition":0,"offset":7},{"index":1,"topic":"orders","partition":0,"offset":8}]}`, 2,
+			[]Reply{elsewhere, acked(0, 8)}, "load",
+		},
 		{"several at once", `{"topic":"load"}`, 2, []Reply{elsewhere, elsewhere}, "load"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -80,8 +85,8 @@ func TestVerifyCallsNothingLostThatIsInAnotherTopic(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := honest(rand.New(rand.NewPCG(1, 2)), 2000, 10, 1, false)
-	for range 1999 {
-		w.ledger.Elsewhere("load")
+	for seq := range uint64(1999) {
+		w.ledger.Elsewhere(seq, "load")
 	}
 	w.ledger.Settle(7, client.Unknown, time.Second, -1, -1)
 	opts := w.options(mark)
@@ -91,5 +96,59 @@ func TestVerifyCallsNothingLostThatIsInAnotherTopic(t *testing.T) {
 	const want = "1,999 acked orders are in topic load by their receipts, and topic orders is read back: add -t load"
 	if fmt.Sprint(err) != want || got.Lost != 0 {
 		t.Errorf("got %+v, %v, want %q", got, err, want)
+	}
+}
+
+// One odd receipt among many must not hide what became of the others.
+func TestVerifyJudgesAllButTheFewThatAreInAnotherTopic(t *testing.T) {
+	_, cl := kafkaWith(t, 1)
+	mark, err := TakeMark(t.Context(), cl, "orders", true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := honest(rand.New(rand.NewPCG(1, 2)), 2000, 10, 1, false)
+	for _, seq := range []uint64{7, 8, 9} {
+		w.ledger.Elsewhere(seq, "load")
+	}
+	lost := *w.at(1999)
+	*w.at(7), *w.at(8), *w.at(1999) = logged{}, logged{}, logged{} // 9 is there whatever its receipt says
+	w.write(t, cl)
+	for _, tt := range []struct {
+		lost uint64
+		code int
+		line string
+	}{
+		{1, ExitIntegrity, "FAIL     integrity: 1 acked order lost; 2 orders not judged: their receipts name topic load (exit 6)"},
+		{0, ExitFailed, "FAIL     2 orders not judged: their receipts name topic load (exit 1)"},
+	} {
+		got, err := Verify(t.Context(), cl, w.options(mark))
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := Integrity{Expected: 1998, Acked: 2000, Lost: tt.lost, NotJudged: 2, OtherTopic: "load", Records: 1998 - tt.lost}
+		if diff := cmp.Diff(want, onlyCounts(got)); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+		if sum := newAudit("orders", testRun, w.n, 0, w.ledger, w).verdict(nil); sum.NotJudged != 2 {
+			t.Errorf("where the database has none, %d are not judged: the log has one of them", sum.NotJudged)
+		}
+		r := &Result{Integrity: &got, Generator: Generator{Valid: true}}
+		r.Orders.Scheduled, r.Orders.Acked = 2000, 2000
+		if r.Judge(); r.Verdict.ExitCode != tt.code || r.line() != tt.line {
+			t.Errorf("exit %d, %q, want %d, %q", r.Verdict.ExitCode, r.line(), tt.code, tt.line)
+		}
+		if err := cl.ProduceSync(t.Context(), &kgo.Record{Topic: "orders", Partition: 0, Key: lost.key, Value: lost.value}).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A receipt of another topic that more came behind of is in doubt like any other
+// without a place: its order is unknown, and counts as none of that topic.
+func TestAnOrderInDoubtIsNowhere(t *testing.T) {
+	r := Reply{Outcome: client.Acked, Cause: "202", Partition: -1, Offset: -1, Elsewhere: true}
+	r.doubt()
+	if diff := cmp.Diff(Reply{Outcome: client.Unknown, Cause: causeUnsolicited, Partition: -1, Offset: -1}, r); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }

@@ -321,7 +321,7 @@ func (l *httpLane) Send(j Job, now time.Duration) {
 func (l *httpLane) tell(j Job, seq uint64, sent, answered time.Duration, r Reply) {
 	r.Sent, r.Answered = sent, answered
 	if r.Elsewhere {
-		l.port.Elsewhere(l.answer.elsewhere)
+		l.port.Elsewhere(seq, l.answer.elsewhere)
 	}
 	l.port.Settle(j, seq, r)
 }

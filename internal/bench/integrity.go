@@ -23,6 +23,11 @@ type Integrity struct {
 	// acknowledgement told. They are not lost, so it is no breach.
 	Elsewhere uint64 `json:"found_elsewhere"`
 
+	// NotJudged are acked orders that were not found and whose receipts name
+	// another topic, OtherTopic. Whether they are lost is not known here.
+	NotJudged  uint64 `json:"not_judged,omitzero"`
+	OtherTopic string `json:"other_topic,omitzero"`
+
 	Others  uint64        `json:"others"`     // records of somebody else in the same offsets; not judged
 	Records uint64        `json:"records"`    // all that were read
 	Settled time.Duration `json:"settled_ns"` // waited for unknown ones before the log's end was taken

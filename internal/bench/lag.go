@@ -46,6 +46,10 @@ const (
 	// a short while. On two CPUs that is 0.07 to 0.4 ms, and 0.47 ms where both
 	// are pinned to one; 0.8 to 2.7 ms where four other programs are never
 	// done with the CPU that it has.
+	//
+	// Held against the service time it would call every closed loop beside a quick
+	// server spoiled, for those waits are as long as its answers take: such a run
+	// is valid, but said to be short of CPU.
 	starvedEach = DefaultLagLimit * 7 / 10
 )
 
@@ -63,6 +67,7 @@ type Judgement struct {
 	MachineCPU       float64       // share that all processes used; negative: unknown
 	WaitedForCPU     time.Duration // by this process's threads together; negative: unknown
 	WaitedEach       time.Duration // each time that one got a CPU, on average; negative: unknown
+	ShortOfCPU       bool          // valid, and its times are longer than the server's
 	GCPauses         uint64
 	GCPauseMax       time.Duration // upper end of its bucket
 	OpenFiles        uint64        // limit; 0: unknown
@@ -141,6 +146,7 @@ func judge(limit time.Duration, open bool, c *collector, points []Second, before
 			return j
 		}
 		if starved {
+			j.ShortOfCPU = true
 			j.Notes = append(j.Notes, fmt.Sprintf("the generator's threads waited %s for a CPU: its times are longer than the server's", short(j.WaitedForCPU)))
 		}
 		if j.CPU > busyCPU {
@@ -149,7 +155,7 @@ func judge(limit time.Duration, open bool, c *collector, points []Second, before
 		return j
 	}
 	switch at := c.late.since(); {
-	case j.LagP99 > limit && lateEnough(lag, limit):
+	case j.LagP99 > limit && c.lateEnough(limit):
 		few := ""
 		if _, enough := lag.At(99); !enough {
 			few = fmt.Sprintf(" of %d %s", lag.Count(), plural(int(min(lag.Count(), 2)), "order"))
@@ -285,17 +291,19 @@ func (l *lateness) since() time.Duration {
 	return l.first
 }
 
-// lateEnough tells whether so many orders were late that they stand in a figure
+// lateEnough tells whether so many requests were late that they stand in a figure
 // that is shown: ten, as above any percentile, or half where there are fewer
-// than twenty. One in a hundred of 1,000 orders and more is always enough.
-func lateEnough(lag *Histogram, limit time.Duration) bool {
-	late := uint64(0)
-	for d, n := range lag.Distribution {
+// than twenty. One in a hundred of 1,000 and more is always enough. The orders
+// of a request were late once, together.
+func (c *collector) lateEnough(limit time.Duration) bool {
+	late, each := uint64(0), uint64(max(c.perJob, 1)) //nolint:gosec // it is positive
+	for d, n := range c.lag.Distribution {
 		if d > limit {
 			late += n
 		}
 	}
-	return late >= min(enoughAbove, (lag.Count()+1)/2)
+	requests := (c.lag.Count() + each - 1) / each
+	return (late+each-1)/each >= min(enoughAbove, (requests+1)/2)
 }
 
 // shortBeyond is short, with the digits that tell it from a limit that it is

@@ -34,6 +34,7 @@ func TestJudge(t *testing.T) {
 		name   string
 		open   bool
 		limit  time.Duration
+		batch  int
 		lag    *Histogram
 		felt   time.Duration // p99 of the latency; of the service time it is 5 ms
 		points []Second
@@ -55,6 +56,14 @@ func TestJudge(t *testing.T) {
 		{
 			name: "late with a tenth of few orders", open: true, lag: hist(95, ms/10, 10, 14*ms), after: used,
 			points: []Second{second(0, ms/10, 14*ms)}, want: "generator lag p99 14 ms of 105 orders > 1 ms from 0:00 on",
+		},
+		{
+			name: "late with one of few requests", open: true, batch: 10, lag: hist(190, ms/10, 10, 14*ms), after: used,
+			points: []Second{{LagP99: 14 * ms, LagMax: 14 * ms}}, note: "the generator itself was up to 14 ms late at 0:00: latencies of the slowest hold that",
+		},
+		{
+			name: "late with ten of few requests", open: true, batch: 10, lag: hist(190, ms/10, 100, 14*ms), after: used,
+			points: []Second{second(0, ms/10, 14*ms)}, want: "generator lag p99 14 ms of 290 orders > 1 ms from 0:00 on",
 		},
 		{
 			name: "late with some of few orders", open: true, lag: hist(96, ms/10, 9, 14*ms), after: used,
@@ -113,7 +122,7 @@ func TestJudge(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c := newCollector(0)
-			c.lag, c.ours = tt.lag, tt.ours
+			c.lag, c.ours, c.perJob = tt.lag, tt.ours, tt.batch
 			c.late.limit = cmp.Or(tt.limit, DefaultLagLimit)
 			for _, p := range tt.points {
 				c.late.add(p)
@@ -123,6 +132,9 @@ func TestJudge(t *testing.T) {
 			j := judge(tt.limit, tt.open, c, tt.points, idle, tt.after)
 			if j.Valid != (tt.want == "") || !strings.HasPrefix(j.Reason, tt.want) || j.At != tt.since {
 				t.Errorf("valid %t, %q at %s, want %q at %s", j.Valid, j.Reason, j.At, tt.want, tt.since)
+			}
+			if short := strings.HasPrefix(tt.note, "the generator's threads waited"); j.ShortOfCPU != short {
+				t.Errorf("short of CPU: %t", j.ShortOfCPU)
 			}
 			if notes := strings.Join(j.Notes, "; "); !strings.HasPrefix(notes, tt.note) || tt.note == "" && notes != "" {
 				t.Errorf("notes %q, want %q", notes, tt.note)
@@ -212,5 +224,14 @@ func TestShort(t *testing.T) {
 		if got := short(d); got != want {
 			t.Errorf("%d is %q, want %q", d, got, want)
 		}
+	}
+}
+
+func TestARunShortOfCPUIsNeverPlainlyValid(t *testing.T) {
+	r := &Result{Generator: Generator{Valid: true, ShortOfCPU: true}}
+	r.Orders.Scheduled, r.Orders.Acked = 10, 10
+	r.Judge()
+	if want := "PASS     valid, but short of CPU, not verified"; r.line() != want {
+		t.Errorf("got %q, want %q", r.line(), want)
 	}
 }

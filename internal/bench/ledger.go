@@ -79,7 +79,7 @@ type chunk [chunkSize]entry
 
 // entry is three words. Times are nanoseconds since the start of the run.
 type entry struct {
-	sent     atomic.Uint64 // sent << 8 | found << 4 | state; 56 bits are two years
+	sent     atomic.Uint64 // sent << 8 | elsewhere << 6 | found << 4 | state; 56 bits are two years
 	answered atomic.Uint64
 	place    atomic.Uint64 // (partition + 1) << 48 | offset; 0 where no place was told
 }
@@ -88,6 +88,7 @@ const (
 	stateBits  = 0x0f
 	foundBits  = 0x30
 	foundShift = 4
+	otherTopic = 0x40 // its receipt names another topic
 	sentShift  = 8
 	placeShift = 48
 )
@@ -154,9 +155,19 @@ func (l *Ledger) Settle(seq uint64, o client.Outcome, at time.Duration, partitio
 }
 
 // Elsewhere books that an order was acknowledged in another topic.
-func (l *Ledger) Elsewhere(topic string) {
+func (l *Ledger) Elsewhere(seq uint64, topic string) {
+	if e := l.at(seq); e != nil {
+		e.sent.Or(otherTopic)
+	}
 	if l.elsewhere.Add(1) == 1 {
 		l.other.Store(&topic)
+	}
+}
+
+// inTopic books that an order was found whatever its receipt has named.
+func (e *entry) inTopic() {
+	if e.sent.Load()&otherTopic != 0 {
+		e.sent.And(^uint64(otherTopic))
 	}
 }
 

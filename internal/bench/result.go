@@ -138,6 +138,7 @@ type Generator struct {
 	MachineCPU   float64       `json:"machine_cpu_share"` // by all processes; -1: not known
 	WaitedForCPU time.Duration `json:"waited_for_cpu_ns"` // -1: not known
 	WaitedEach   time.Duration `json:"waited_each_ns"`    // -1: not known
+	ShortOfCPU   bool          `json:"short_of_cpu"`      // valid, and its times are longer than the server's
 	GCPauses     uint64        `json:"gc_pauses"`
 	GCPauseMax   time.Duration `json:"gc_pause_max_ns"`
 	OpenFiles    uint64        `json:"open_files_limit"` // 0: not known

@@ -15,16 +15,28 @@ type part struct {
 	first  uint32        // orders whose first intact record stands here
 }
 
-// count notes an intact record of a key for the verdict: the first one of its
-// order, or a copy.
-func (r *reader) count(partition int32, key uint64, again bool) {
+// copyIn is an order that stands in a partition, and first in another one.
+type copyIn struct {
+	partition int32
+	seq       uint64
+}
+
+// count notes an intact record of an order for the verdict: its first one, or a
+// copy. A copy in the partition of the first, or a second one in another, says
+// nothing new of where the order is.
+func (r *reader) count(partition int32, seq, key uint64, again bool) {
 	if !r.steady || !r.ordered {
 		return
 	}
 	if again {
-		r.copies[partKey{partition, key}]++
+		// One goroutine reads a partition: had the first one been in this, it
+		// would be known by now.
+		if r.firstIn[seq].Load() != partition+1 {
+			r.copies[copyIn{partition, seq}] = key
+		}
 		return
 	}
+	r.firstIn[seq].Store(partition + 1)
 	if key < uint64(len(r.dense)) && r.dense[key].owner.Load() == partition+1 {
 		r.dense[key].first++
 		return
@@ -36,13 +48,13 @@ func (r *reader) count(partition int32, key uint64, again bool) {
 
 // share is what one partition has of a key.
 type share struct {
-	partition       int32
-	orders, records uint64 // orders found here first, all intact records
+	partition   int32
+	first, here uint64 // orders found here first, and all that are here
 }
 
 // scattered counts the keys whose orders are in more than one partition though
 // none was added: the order of those is then nobody's promise. A key is whole
-// where one partition has as many intact records of it as it has orders. So
+// where one partition has all of its orders. So
 // neither a copy in another partition nor a damaged record scatters it, in
 // whatever order the partitions were read.
 func (a *audit) scattered(readers []*reader, sum *Integrity) {
@@ -53,8 +65,8 @@ func (a *audit) scattered(readers []*reader, sum *Integrity) {
 	for _, key := range slices.Sorted(maps.Keys(held)) {
 		orders, most := uint64(0), uint64(0)
 		for _, s := range held[key] {
-			orders += s.orders
-			most = max(most, s.records)
+			orders += s.first
+			most = max(most, s.here)
 		}
 		if most >= orders {
 			continue
@@ -68,14 +80,14 @@ func (a *audit) scattered(readers []*reader, sum *Integrity) {
 // held is what the partitions have of each key that may be scattered.
 func (a *audit) held(readers []*reader) map[uint64][]share {
 	held := map[uint64][]share{}
-	add := func(key uint64, p int32, orders, records uint64) {
+	add := func(key uint64, p int32, first, here uint64) {
 		list := held[key]
 		if i := slices.IndexFunc(list, func(s share) bool { return s.partition == p }); i >= 0 {
-			list[i].orders += orders
-			list[i].records += records
+			list[i].first += first
+			list[i].here += here
 			return
 		}
-		held[key] = append(list, share{p, orders, records})
+		held[key] = append(list, share{p, first, here})
 	}
 	several := a.several(readers)
 	for _, r := range readers {
@@ -92,9 +104,9 @@ func (a *audit) held(readers []*reader) map[uint64][]share {
 		}
 	}
 	for _, r := range readers {
-		for k, n := range r.copies {
-			if held[k.key] != nil {
-				add(k.key, k.partition, 0, uint64(n))
+		for c, key := range r.copies {
+			if held[key] != nil {
+				add(key, c.partition, 0, 1)
 			}
 		}
 	}
@@ -123,13 +135,13 @@ func (a *audit) places(key uint64, held []share) string {
 	var parts []string
 	word := " orders"
 	for _, s := range held {
-		if s.orders == 0 {
+		if s.here == 0 {
 			continue
 		}
-		if len(parts) == 0 && s.orders == 1 {
+		if len(parts) == 0 && s.here == 1 {
 			word = " order"
 		}
-		parts = append(parts, fmt.Sprintf("%s%s in partition %d", thousands(s.orders), word, s.partition))
+		parts = append(parts, fmt.Sprintf("%s%s in partition %d", thousands(s.here), word, s.partition))
 		word = ""
 	}
 	return fmt.Sprintf("key b-%s-k%d: %s", a.run, key, strings.Join(parts, ", "))

@@ -199,6 +199,54 @@ func TestHTTPTakesNothingUnaskedForAnAnswer(t *testing.T) {
 	}
 }
 
+// Some servers end a body with an empty line that its length does not count. Its
+// record, or its packet, may be one of its own.
+func TestHTTPForgivesEmptyLinesBehindAnAnswer(t *testing.T) {
+	for name, version := range ways {
+		for how, later := range map[string]bool{"at once": false, "later": true} {
+			t.Run(name+" "+how, func(t *testing.T) {
+				goOn := make(chan struct{})
+				cfg := misbehavingOver(t, version, func(c net.Conn) {
+					for readRequest(c) {
+						if !later {
+							together(c, []string{answer202, "\r\n", "\r", "\n"})
+							continue
+						}
+						_, _ = io.WriteString(c, answer202)
+						<-goOn
+						together(c, []string{"\r\n", "\r\n", strings.Repeat("\r\n", 20)})
+						goOn <- struct{}{}
+					}
+				})
+				s := newSettled()
+				l := mustDial(t, cfg).Lane(0, s.port)
+				defer l.Close()
+				first := l.(*httpLane).conn
+				for seq := range uint64(3) {
+					if r := s.send(l, Job{Seq: seq, Orders: 1}); r[0].Outcome != client.Acked {
+						t.Errorf("order %d: %+v", seq, r[0])
+					}
+					c := l.(*httpLane).conn
+					if c != first {
+						t.Fatalf("order %d made another connection", seq)
+					}
+					if later {
+						goOn <- struct{}{}
+						<-goOn
+						if state := c.look(); state != connGood {
+							t.Errorf("order %d: the connection looks like %d", seq, state)
+						}
+					}
+					c.used -= time.Minute
+				}
+				if n := s.port.flow.unsolicited.Load(); n != 0 {
+					t.Errorf("%d answers that nobody asked for", n)
+				}
+			})
+		}
+	}
+}
+
 // What came of a server that closes at once, behind its answer, says nothing
 // against the answer.
 func TestHTTPTakesAnAnswerBeforeAGoodbye(t *testing.T) {

@@ -22,7 +22,7 @@ type looker struct {
 	sys   syscall.RawConn
 	peek  func(fd uintptr)
 	state connState
-	one   [1]byte
+	first [16]byte
 
 	read func(fd uintptr)
 	into []byte
@@ -31,8 +31,8 @@ type looker struct {
 }
 
 // look tells whether the server has closed the connection, or said something
-// that nobody asked for, without waiting. What it reads stays
-// for the answer.
+// that nobody asked for, without waiting. Of what it reads only empty lines do
+// not stay for the answer.
 func (c *conn) look() connState {
 	if c.wire != nil {
 		return c.through(readTakes)
@@ -67,14 +67,24 @@ func (c *conn) open() connState {
 }
 
 func (c *conn) peekAt(fd uintptr) {
-	n, _, err := unix.Recvfrom(int(fd), c.one[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
-	switch {
-	case err == unix.EAGAIN, err == unix.EINTR:
-	case err != nil, n == 0:
-		c.state = connClosed
-	default:
-		c.state = connUnsolicited
+	for range mostBlanks {
+		n, _, err := unix.Recvfrom(int(fd), c.first[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		switch {
+		case err == unix.EAGAIN, err == unix.EINTR:
+			return
+		case err != nil, n == 0:
+			c.state = connClosed
+			return
+		case !isBlank(c.first[:n]):
+			c.state = connUnsolicited
+			return
+		}
+		if _, _, err = unix.Recvfrom(int(fd), c.first[:n], unix.MSG_DONTWAIT); err != nil {
+			c.state = connClosed
+			return
+		}
 	}
+	c.state = connUnsolicited
 }
 
 // take reads what the socket holds.

@@ -62,6 +62,7 @@ const (
 func (r *Reply) doubt() {
 	if r.Outcome != client.Acked || r.Partition < 0 {
 		r.Outcome, r.Cause, r.Partition, r.Offset = client.Unknown, causeUnsolicited, -1, -1
+		r.Elsewhere = false // nor is it known where it is
 	}
 }
 
@@ -91,7 +92,7 @@ func (p *Port) Settle(j Job, seq uint64, r Reply) {
 }
 
 // Elsewhere books that an order is acknowledged in another topic.
-func (p *Port) Elsewhere(topic string) { p.ledger.Elsewhere(topic) }
+func (p *Port) Elsewhere(seq uint64, topic string) { p.ledger.Elsewhere(seq, topic) }
 
 // Unsolicited counts an answer that nobody had asked for.
 func (p *Port) Unsolicited() { p.flow.unsolicited.Add(1) }

@@ -53,6 +53,9 @@ func (r *Result) Judge(failed ...string) {
 	if r.Aborted != "" && !slices.ContainsFunc(r.Thresholds, func(t Checked) bool { return t.Text == r.Aborted && !t.OK }) {
 		add(ExitCheck, "%s was not met over %s", r.Aborted, Window)
 	}
+	if i := r.Integrity; i != nil && i.NotJudged > 0 {
+		add(ExitFailed, "%s %s not judged: their receipts name topic %s", thousands(i.NotJudged), plural(int(min(i.NotJudged, 2)), "order"), i.OtherTopic)
+	}
 	for _, text := range r.Failed {
 		add(ExitFailed, "%s", text)
 	}
@@ -155,13 +158,17 @@ func (r *Result) line() string {
 	text := strings.Join(v.Reasons, "; ")
 	if v.Word == "PASS" {
 		var parts []string
+		valid := "valid"
+		if r.Generator.ShortOfCPU {
+			valid = "valid, but short of CPU"
+		}
 		switch {
 		case r.Full:
-			parts = append(parts, fmt.Sprintf("ended by its full ledger after %s: valid", clockTime(r.Span)))
+			parts = append(parts, fmt.Sprintf("ended by its full ledger after %s: %s", clockTime(r.Span), valid))
 		case text != "":
-			parts = append(parts, text+": valid")
+			parts = append(parts, text+": "+valid)
 		default:
-			parts = append(parts, "valid")
+			parts = append(parts, valid)
 		}
 		switch {
 		case r.Integrity != nil:

@@ -52,32 +52,52 @@ func (w *wire) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// through looks at a connection through TLS.
+// through looks at a connection through TLS, where an empty line may come in a
+// record of its own.
 func (c *conn) through(how reading) connState {
 	c.wire.reads = how
-	_, err := c.in.Peek(1)
-	c.wire.reads = readWaits
-	switch {
-	case err == nil:
-		return connUnsolicited
-	case errors.Is(err, errNothing):
-		return connGood
-	default:
-		return connClosed // or broken, which an order had better not find out
+	defer func() { c.wire.reads = readWaits }()
+	for range mostBlanks {
+		_, err := c.in.Peek(1)
+		switch {
+		case err == nil:
+			if !c.blank() {
+				return connUnsolicited
+			}
+		case errors.Is(err, errNothing):
+			return connGood
+		default:
+			return connClosed // or broken, which an order had better not find out
+		}
 	}
+	return connUnsolicited
 }
+
+// mostBlanks is how often a connection is looked at anew because there were
+// only empty lines. Who sends them without end does not hold up an order.
+const mostBlanks = 16
+
+// blank drops what is in the buffer where that is nothing but empty lines, which
+// some servers send behind a body.
+func (c *conn) blank() bool {
+	n := c.in.Buffered()
+	held, _ := c.in.Peek(n)
+	if !isBlank(held) {
+		return false
+	}
+	_, _ = c.in.Discard(n)
+	return true
+}
+
+func isBlank(b []byte) bool { return len(bytes.Trim(b, "\r\n")) == 0 }
 
 // behind tells what came with an answer that was read, without asking the
 // socket.
 func (c *conn) behind() connState {
-	if n := c.in.Buffered(); n > 0 {
-		more, _ := c.in.Peek(n)
-		if len(bytes.Trim(more, "\r\n")) > 0 {
-			return connUnsolicited
-		}
-		_, _ = c.in.Discard(n) // an empty line, which some servers send behind a body
-	}
-	if c.wire != nil {
+	switch {
+	case !c.blank():
+		return connUnsolicited
+	case c.wire != nil:
 		return c.through(readEnds)
 	}
 	return connGood
