@@ -78,7 +78,7 @@ func TestBenchFindsNothingWhereNothingIsWrong(t *testing.T) {
 		"in batches": {"--to", s.url, "-c", "64", "-n", "200000", "--batch", "10"},
 		"to Kafka":   {"--to", "kafka", "--rate", "max", "-n", "200000"},
 	} {
-		run(t, k.Bootstrap(), append([]string{"bench", "--key-dist", "zipf", "--threshold", "lost==0", "--json", file}, args...)...)
+		run(t, k.Bootstrap(), append([]string{"bench", "--lag-limit", "1h", "--key-dist", "zipf", "--threshold", "lost==0", "--json", file}, args...)...)
 		r := readBench(t, file)
 		i := r.Integrity
 		if i == nil || i.Acked != r.Orders.Scheduled || i.Records != r.Orders.Scheduled || i.Others != 0 || r.Verdict.Word != "PASS" {
@@ -104,7 +104,7 @@ func TestBenchJudgesARunThroughAKilledBroker(t *testing.T) {
 		name, to, victim := way.name, way.to, i+1
 		file := filepath.Join(t.TempDir(), "run.json")
 		var out, talk log
-		cmd := command(context.WithoutCancel(t.Context()), t, k.Bootstrap(), "bench", "--to", to, "-c", "64", "-d", "0", "--key-dist", "zipf", "--json", file,
+		cmd := command(context.WithoutCancel(t.Context()), t, k.Bootstrap(), "bench", "--lag-limit", "1h", "--to", to, "-c", "64", "-d", "0", "--key-dist", "zipf", "--json", file,
 			"--threshold", "rate>=1") // while no broker leads, refusals come by the thousand
 		cmd.Env = append(cmd.Env, "ORDERSCTL_KAFKA_DELIVERY_TIMEOUT=5s", "ORDERSCTL_KAFKA_REQUEST_TIMEOUT=2s")
 		cmd.Stdout, cmd.Stderr = &out, &talk
@@ -156,7 +156,7 @@ func TestBenchDoesNotCallRetentionALoss(t *testing.T) {
 	k := borrow(t)
 	run(t, k.Bootstrap(), "topic", "create", "orders", "-p", "1")
 	var out, talk log
-	cmd := command(context.WithoutCancel(t.Context()), t, k.Bootstrap(), "bench", "--to", "kafka", "-c", "4", "-d", "0")
+	cmd := command(context.WithoutCancel(t.Context()), t, k.Bootstrap(), "bench", "--lag-limit", "1h", "--to", "kafka", "-c", "4", "-d", "0")
 	cmd.Stdout, cmd.Stderr = &out, &talk
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

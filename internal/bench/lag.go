@@ -136,6 +136,9 @@ func judge(limit time.Duration, open bool, c *collector, points []Second, before
 		j.invalid(ours.At, "%s on this machine", ours.Cause)
 		return j
 	}
+	if limit > DefaultLagLimit {
+		j.Notes = append(j.Notes, fmt.Sprintf("the generator was allowed to be %s late, and to want for CPU: latencies hold that", short(limit)))
+	}
 	// Who allows a longer lag allows what makes it.
 	starved, took := limit <= DefaultLagLimit && starvedBetween(before, after), after.at.Sub(before.at)
 	if !open {

@@ -90,7 +90,7 @@ func TestJudge(t *testing.T) {
 		},
 		{
 			name: "a limit of its own", open: true, limit: 20 * ms, lag: hist(1000, 100*time.Microsecond, 20, 14*ms), after: used,
-			points: []Second{second(0, ms, 14*ms)},
+			points: []Second{second(0, ms, 14*ms)}, note: "the generator was allowed to be 20 ms late, and to want for CPU",
 		},
 		{
 			name: "no files left", open: true, lag: hist(1000, 0, 0, 0), after: used,
@@ -108,7 +108,7 @@ func TestJudge(t *testing.T) {
 			name: "a closed loop that is starved", lag: NewHistogram(), after: times(5000, waiting(time.Second, 7*time.Second)),
 			want: "generator waited 7 s for a CPU in 10 s from 0:00 on, 1.4 ms > 700 µs each time: answers were read late",
 		},
-		{name: "a closed loop that is starved, as it may", limit: 20 * ms, lag: NewHistogram(), after: times(5000, waiting(time.Second, 7*time.Second))},
+		{name: "a closed loop that is starved, as it may", limit: 20 * ms, lag: NewHistogram(), after: times(5000, waiting(time.Second, 7*time.Second)), note: "the generator was allowed to be 20 ms late, and to want for CPU"},
 		{name: "a closed loop that was stopped for a moment", lag: NewHistogram(), after: times(10, waiting(100*ms, time.Second))},
 		{
 			name: "never late, for want of a CPU", open: true, lag: hist(1000, 0, 0, 0), after: waited, felt: 2 * time.Second,

@@ -41,6 +41,7 @@ type benchOptions struct {
 	batch       int
 	timeout     time.Duration
 	maxInFlight int
+	lagLimit    time.Duration
 
 	keys     uint64
 	keyDist  string
@@ -159,6 +160,8 @@ func (o *benchOptions) addFlags(fs *pflag.FlagSet) {
 	fs.IntVar(&o.batch, "batch", 1, "orders per request, to the endpoint's /orders")
 	fs.Var((*lengthFlag)(&o.timeout), "timeout", "how long an order may take from its send, at most 1h")
 	fs.IntVar(&o.maxInFlight, "max-in-flight", bench.DefaultMaxInFlight, "orders sent, or waiting for a connection; what is due beyond is dropped and counted")
+	o.lagLimit = bench.DefaultLagLimit
+	fs.Var((*lengthFlag)(&o.lagLimit), "lag-limit", "how late the generator itself may be (p99) before the run is INVALID; a longer one is said in a note")
 
 	o.keys = benchDefaultKeys
 	fs.Var((*countFlag)(&o.keys), "keys", "how many order ids there are")

@@ -53,6 +53,7 @@ func (o *benchOptions) checkNumbers() error {
 		{o.batch < 1 || o.batch > 10_000, "batch", "is not between 1 and 10000"},
 		{o.timeout <= 0, "timeout", "is not above 0"},
 		{o.timeout > mostTimeout, "timeout", "is over 1h, which is all that a histogram holds"},
+		{o.lagLimit < bench.DefaultLagLimit/10 || o.lagLimit > mostTimeout, "lag-limit", "is not between 100us and 1h"},
 		{o.maxInFlight < o.batch, "max-in-flight", "is less than one request holds"},
 		{o.given("count") && o.count == 0, "count", "is not 1 or more"},
 		{o.count > mostOrders, "count", fmt.Sprintf("is over %s: the ledger of more would not fit", thousands(mostOrders))},
@@ -250,7 +251,7 @@ func (o *benchOptions) setup() bench.Setup {
 	s := bench.Setup{
 		Target: o.to, Topic: l.Topic, Context: l.Context, Brokers: []string{},
 		Loop: "open", Duration: o.duration, Count: p.Count, Warmup: p.Warmup,
-		Connections: o.connections, Batch: o.batch, Timeout: o.timeout, MaxInFlight: o.maxInFlight, LagLimit: bench.DefaultLagLimit,
+		Connections: o.connections, Batch: o.batch, Timeout: o.timeout, MaxInFlight: o.maxInFlight, LagLimit: o.lagLimit,
 		Seed: o.seed, Keys: o.source.Keys, KeyDist: string(o.source.Dist), Size: int64(o.source.Size),
 		Verify: o.verify, Reader: o.reader, Abort: o.abort,
 	}

@@ -180,7 +180,7 @@ func (r *benchRun) dialTarget(ctx context.Context) (bench.Target, error) {
 func (r *benchRun) measure(ctx context.Context) (*bench.Result, *bench.Histogram, error) {
 	m, err := bench.Run(ctx, bench.Options{
 		Plan: r.plan, Target: r.target, Ledger: r.ledger,
-		MaxInFlight: r.maxInFlight, Timeout: r.timeout,
+		MaxInFlight: r.maxInFlight, Timeout: r.timeout, LagLimit: r.lagLimit,
 		Thresholds: r.checks, AbortOnFail: r.abort,
 		Began:   func(start time.Time) { r.began(ctx, start) },
 		Observe: r.observe,
