@@ -129,9 +129,11 @@ func (a *App) Dial(ctx context.Context, l *config.Loaded, opts ...kgo.Opt) (*kgo
 	return client.Dial(ctx, l.Kafka, a.Logger(l), opts...)
 }
 
-// say talks to the person in one line; it is not data.
+// say talks to the person; it is not data.
 func (a *App) say(format string, args ...any) {
-	_, _ = fmt.Fprintln(a.Err, printable(strings.ReplaceAll(fmt.Sprintf(format, args...), "\n", " "))) // stderr gone: nobody is left to tell
+	for line := range strings.SplitSeq(fmt.Sprintf(format, args...), "\n") {
+		_, _ = fmt.Fprintln(a.Err, printable(line)) // stderr gone: nobody is left to tell
+	}
 }
 
 // confirm asks before something is destroyed. In a protected context the name

@@ -168,6 +168,15 @@ func TestNoTextMovesTheCursor(t *testing.T) {
 	}
 }
 
+func TestSayKeepsItsLines(t *testing.T) {
+	var talk bytes.Buffer
+	app := &App{IO: IO{Err: &talk}}
+	app.say("ready\n  http  %s", "a\x1b[2Jb")
+	if want := "ready\n  http  a\\x1b[2Jb\n"; talk.String() != want {
+		t.Errorf("%q, want %q", talk.String(), want)
+	}
+}
+
 func TestNoJSONMovesTheCursor(t *testing.T) {
 	in := map[string]any{"k": "a\u009b31mRED\x7f\u202e\x1b]0;x\a\n\u00e4", "raw": json.RawMessage("\"\u009b31m\"")}
 	var got bytes.Buffer
