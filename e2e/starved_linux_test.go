@@ -50,6 +50,9 @@ func TestAStarvedBenchIsInvalid(t *testing.T) {
 		if !strings.Contains(last, " from 0:0") || !strings.Contains(last, "CPU") {
 			t.Errorf("%s: neither the moment nor the reason: %s", load, last)
 		}
+		if !strings.Contains(stderr, "hint: run it where it has a CPU to itself") {
+			t.Errorf("%s: nothing says what to do: %s", load, stderr)
+		}
 		t.Logf("%s: %s", load, last)
 	}
 }

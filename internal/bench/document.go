@@ -92,7 +92,7 @@ func generatorOf(j Judgement) Generator {
 		notes = []string{}
 	}
 	return Generator{
-		Valid: j.Valid, Reason: j.Reason, Since: j.At, Notes: notes, LagP99: j.LagP99, LagLimit: j.LagLimit,
+		Valid: j.Valid, Reason: j.Reason, Hint: j.Hint, Since: j.At, Notes: notes, LagP99: j.LagP99, LagLimit: j.LagLimit,
 		CPUs: j.CPUs, CPU: j.CPU, MachineCPU: j.MachineCPU, WaitedForCPU: j.WaitedForCPU, WaitedEach: j.WaitedEach, ShortOfCPU: j.ShortOfCPU,
 		GCPauses: j.GCPauses, GCPauseMax: j.GCPauseMax, OpenFiles: j.OpenFiles,
 	}

@@ -59,6 +59,7 @@ type Judgement struct {
 	Valid  bool
 	Reason string        // of an invalid run
 	At     time.Duration // since when, from the run's start
+	Hint   string        // what to do about an invalid run
 	Notes  []string      // what a reader of the figures should know, though they are valid
 
 	LagP99, LagLimit time.Duration
@@ -134,6 +135,7 @@ func judge(limit time.Duration, open bool, c *collector, points []Second, before
 	j.LagP99 = lag.quantile(99)
 	if ours != nil {
 		j.invalid(ours.At, "%s on this machine", ours.Cause)
+		j.Hint = "use fewer --connections, or raise this machine's limit (ulimit -n)"
 		return j
 	}
 	if limit > DefaultLagLimit {
@@ -240,6 +242,21 @@ func (j *Judgement) lateInAll(c *collector, points []Second, before, after usage
 
 func (j *Judgement) invalid(at time.Duration, format string, args ...any) {
 	j.Valid, j.At, j.Reason = false, at, fmt.Sprintf(format, args...)
+	j.Hint = "run it where it has a CPU to itself, or ask for less at a time (--rate, -c, --connections)"
+	if limit := laterLimit(max(j.LagP99, j.LagLimit)); limit > 0 {
+		j.Hint += fmt.Sprintf("; --lag-limit %s lets it pass as it is, with its lateness in the latencies", limit)
+	}
+}
+
+// laterLimit is a limit that a generator with this lag keeps; 0 where it would
+// measure nothing but itself.
+func laterLimit(lag time.Duration) time.Duration {
+	for _, limit := range []time.Duration{2, 5, 10, 20, 50, 100} {
+		if limit *= time.Millisecond; limit >= lag+lag/2 {
+			return limit
+		}
+	}
+	return 0
 }
 
 // cause is the likeliest reason for a generator that was late.

@@ -235,3 +235,24 @@ func TestARunShortOfCPUIsNeverPlainlyValid(t *testing.T) {
 		t.Errorf("got %q, want %q", r.line(), want)
 	}
 }
+
+// An invalid run says how it can be made a valid one.
+func TestHint(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		j    Judgement
+		want string
+	}{
+		{"late", Judgement{LagP99: 2 * ms, LagLimit: ms}, "--lag-limit 5ms "},
+		{"later than was allowed", Judgement{LagP99: 12 * ms, LagLimit: 10 * ms}, "--lag-limit 20ms "},
+		{"a closed loop without CPU", Judgement{LagLimit: ms}, "--lag-limit 2ms "},
+		{"so late that it measures nothing but itself", Judgement{LagP99: 900 * ms, LagLimit: ms}, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			tt.j.invalid(0, "late")
+			if !strings.Contains(tt.j.Hint, "--rate") || !strings.Contains(tt.j.Hint, tt.want) || tt.want == "" && strings.Contains(tt.j.Hint, "--lag-limit") {
+				t.Errorf("%q, want %q in it", tt.j.Hint, tt.want)
+			}
+		})
+	}
+}

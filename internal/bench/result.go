@@ -130,6 +130,7 @@ type Generator struct {
 	Valid        bool          `json:"valid"`
 	Reason       string        `json:"reason,omitempty"`
 	Since        time.Duration `json:"since_ns,omitempty"` // of an invalid run
+	Hint         string        `json:"hint,omitempty"`     // what to do about it
 	Notes        []string      `json:"notes"`
 	LagP99       time.Duration `json:"lag_p99_ns"`
 	LagLimit     time.Duration `json:"lag_limit_ns"`

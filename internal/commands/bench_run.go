@@ -331,6 +331,9 @@ func (r *benchRun) end(result *bench.Result, files *benchFiles, err error) error
 			_ = files.write(files.json, result.WriteJSON) // it held the verdict of before
 		}
 	}
+	if hint := result.Generator.Hint; hint != "" && result.Verdict.ExitCode == bench.ExitInvalid {
+		r.app.say("hint: %s", hint)
+	}
 	if code := result.Verdict.ExitCode; code != 0 {
 		return &doneError{code: code}
 	}
