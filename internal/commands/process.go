@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/ordersctl/ordersctl/internal/config"
+	"github.com/ordersctl/ordersctl/internal/heap"
 	"github.com/ordersctl/ordersctl/internal/process"
 	"github.com/ordersctl/ordersctl/internal/telemetry"
 )
@@ -89,7 +90,7 @@ func addConsumerFlags(fs *pflag.FlagSet) {
 }
 
 func runProcess(ctx context.Context, opts *processOptions) error {
-	defer collectLess()()
+	defer heap.Raise()()
 	app, l := opts.app, opts.cfg
 	log := app.Logger(l)
 	db, err := database(l)

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/ordersctl/ordersctl/internal/config"
+	"github.com/ordersctl/ordersctl/internal/heap"
 	"github.com/ordersctl/ordersctl/internal/ingest"
 	"github.com/ordersctl/ordersctl/internal/telemetry"
 )
@@ -97,7 +98,7 @@ func addGuardFlags(fs *pflag.FlagSet) {
 }
 
 func runServe(ctx context.Context, opts *serveOptions) error {
-	defer collectLess()()
+	defer heap.Raise()()
 	app, l := opts.app, opts.cfg
 	reg := telemetry.NewRegistry(app.Build.Version, app.Build.Revision, app.Build.Go)
 	log := app.Logger(l)
