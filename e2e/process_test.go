@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -170,12 +171,14 @@ func straight(records []*kgo.Record, topicID string) bookings {
 func booked(t *testing.T, store sink.Store, topicID string, ids []string, partitions int32) bookings {
 	t.Helper()
 	b := bookings{map[string]string{}, map[string]string{}}
-	rows, err := store.Rows(t.Context(), ids)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for id, row := range rows {
-		b.Rows[id] = row.From.String() + " " + string(codec.Append(nil, &row.Order))
+	for some := range slices.Chunk(ids, 10_000) { // each in the time of a statement
+		rows, err := store.Rows(t.Context(), some)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for id, row := range rows {
+			b.Rows[id] = row.From.String() + " " + string(codec.Append(nil, &row.Order))
+		}
 	}
 	var events, outcomes int64
 	for p := range partitions {
@@ -317,12 +320,18 @@ const pipelinePartitions = 6
 
 func startPipeline(t *testing.T, ids int) *pipeline {
 	t.Helper()
-	p := &pipeline{t: t, Cluster: kafka.Start(t, kafka.Options{Brokers: 1}), db: postgres.Start(t, postgres.Options{Fsync: true})}
+	return startPipelineOn(t, 1, ids)
+}
+
+// startPipelineOn makes topics of one replica on some brokers.
+func startPipelineOn(t *testing.T, brokers, ids int) *pipeline {
+	t.Helper()
+	p := &pipeline{t: t, Cluster: kafka.Start(t, kafka.Options{Brokers: brokers}), db: postgres.Start(t, postgres.Options{Fsync: true})}
 	if err := p.db.Exec(t.Context(), "postgres", "CREATE DATABASE orders"); err != nil {
 		t.Fatal(err)
 	}
 	p.url = p.db.URL("orders")
-	run(t, p.Bootstrap(), "topic", "create", "orders", "-p", fmt.Sprint(pipelinePartitions), "--with-dlq")
+	run(t, p.Bootstrap(), "topic", "create", "orders", "-p", fmt.Sprint(pipelinePartitions), "--replicas", "1", "-c", "min.insync.replicas=1", "--with-dlq")
 	if _, _, err := sink.Migrate(t.Context(), p.config(), slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
@@ -563,6 +572,109 @@ func TestProcessWaitsForItsDatabase(t *testing.T) {
 	p.caughtUp(2 * time.Minute) // the pause between two tries is 30 s at most
 	t.Logf("%d records made up for in %s, %d MiB resident while waiting", sent, time.Since(back).Round(time.Millisecond), full>>20)
 	p.holds(false)
+}
+
+// Partitions whose broker is away are waited for; the others go on, and nothing
+// is missing when it is back.
+func TestProcessGoesOnWithoutABroker(t *testing.T) {
+	t.Parallel()
+	const victim = 2
+	p := startPipelineOn(t, 3, 2_000)
+	c := consume(t, p.Bootstrap(), p.url)
+	p.shop.send(5_000, 0)
+	p.caughtUp(time.Minute)
+	left := p.partitionsNotOf(victim)
+	if len(left) == 0 || len(left) == pipelinePartitions {
+		t.Fatalf("broker %d leads all partitions but %v", victim, left)
+	}
+	if err := p.Kill(victim); err != nil {
+		t.Fatal(err)
+	}
+	p.sendTo(left, 3_000)
+	p.caughtUpWith(left, 45*time.Second) // the group's coordinator may have been there, too
+	if err := p.Restart(t.Context(), victim); err != nil {
+		t.Fatal(err)
+	}
+	p.shop.send(3_000, 0.01)
+	p.caughtUp(time.Minute)
+	p.holds(true)
+	if code := c.end(); code != 0 {
+		t.Errorf("exit code %d at SIGTERM", code)
+	}
+}
+
+func (p *pipeline) partitionsNotOf(broker int32) (list []int32) {
+	p.t.Helper()
+	topics, err := client.Admin(p.shop.cl).ListTopics(p.t.Context(), "orders")
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	for _, partition := range topics["orders"].Partitions.Sorted() {
+		if partition.Leader != broker {
+			list = append(list, partition.Partition)
+		}
+	}
+	return list
+}
+
+// sendTo sends new events to some partitions in turns, whatever their keys.
+func (p *pipeline) sendTo(partitions []int32, n int) {
+	p.t.Helper()
+	cl, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(p.Bootstrap(), ",")...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer cl.Close()
+	batch := make([]*kgo.Record, n)
+	for i := range batch {
+		p.shop.n++
+		id := fmt.Sprintf("elsewhere-%d", i) // of no other partition
+		batch[i] = &kgo.Record{
+			Topic: "orders", Partition: partitions[i%len(partitions)], Key: []byte(id), Value: p.shop.order(id, "paid"),
+			Headers: []kgo.RecordHeader{{Key: "event-id", Value: fmt.Appendf(nil, "e-%d", p.shop.n)}},
+		}
+	}
+	if err := cl.ProduceSync(p.t.Context(), batch...).FirstErr(); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// caughtUpWith waits until the database is at the end of these partitions.
+func (p *pipeline) caughtUpWith(partitions []int32, within time.Duration) {
+	p.t.Helper()
+	ends, err := client.Admin(p.shop.cl).ListEndOffsets(p.t.Context(), "orders")
+	if err != nil {
+		p.t.Logf("ends of the others: %v", err)
+	}
+	store := p.store()
+	defer store.Close()
+	behind := map[int32]int64{}
+	deadline := time.Now().Add(within)
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		clear(behind)
+		for _, partition := range partitions {
+			end, ok := ends.Lookup("orders", partition)
+			if !ok || end.Err != nil {
+				p.t.Fatalf("end of partition %d: %v", partition, end.Err)
+			}
+			behind[partition] = end.Offset
+		}
+		offsets, err := store.Committed(p.t.Context(), "orders-process")
+		for _, o := range offsets {
+			if behind[o.Partition] == o.Next {
+				delete(behind, o.Partition)
+			}
+		}
+		if err == nil && len(behind) == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			p.t.Fatalf("after %s the database is not at %v (%v)", within, behind, err)
+		}
+		<-tick.C
+	}
 }
 
 // resident is the memory of the process in bytes.
