@@ -188,11 +188,8 @@ func (r *run) send(ctx context.Context) (span time.Duration) {
 	paced, over := make(chan struct{}), make(chan struct{})
 	others.Go(func() { r.hurry(ctx, paced, over) })
 	if r.queue != nil {
-		go func() { // the thread that it locks ends with it
-			defer close(paced)
-			r.pace(ctx)
-		}()
-		<-paced
+		r.pace(ctx)
+		close(paced)
 		r.ended.Store(true)
 		span = r.clock.now()
 		r.queue.close()
@@ -240,9 +237,11 @@ func (r *run) hurry(ctx context.Context, paced, over <-chan struct{}) {
 	}
 }
 
-// pace releases orders as they come due.
+// pace releases orders as they come due. It gives way to the lanes that it has
+// woken before it looks for how long to sleep: they then run on the thread that
+// is awake, where to wake another one takes as long as the kernel took to wake
+// this one, and longer on a virtual machine.
 func (r *run) pace(ctx context.Context) {
-	thread := newSleeper()
 	p := newPacer(r.Plan)
 	var due []Job
 	for ctx.Err() == nil {
@@ -261,8 +260,15 @@ func (r *run) pace(ctx context.Context) {
 			r.full = p.full
 			return
 		}
+		if wait == 0 {
+			continue
+		}
+		if len(due) > 0 {
+			runtime.Gosched()
+			wait = p.next.Due - r.clock.now()
+		}
 		if wait > 0 {
-			thread.sleep(min(wait, longestSleep))
+			sleep(min(wait, longestSleep))
 		}
 	}
 }

@@ -2,17 +2,7 @@
 
 package bench
 
-import (
-	"runtime"
-	"time"
-)
-
-func newSleeper() sleeper {
-	runtime.LockOSThread()
-	return sleeper{}
-}
-
-type sleeper struct{}
+import "time"
 
 // sleep is as exact as the runtime's timers are: up to a millisecond late.
-func (sleeper) sleep(d time.Duration) { time.Sleep(d) }
+func sleep(d time.Duration) { time.Sleep(d) }
