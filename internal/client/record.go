@@ -99,13 +99,16 @@ func FromRecord(r *kgo.Record, dec *order.Decoder) (order.Order, error) {
 }
 
 // HeaderValue is the value of the first header of that name, "" without one.
-func HeaderValue(r *kgo.Record, name string) string {
+func HeaderValue(r *kgo.Record, name string) string { return string(HeaderBytes(r, name)) }
+
+// HeaderBytes is the same, as the record holds it: it is not to be changed.
+func HeaderBytes(r *kgo.Record, name string) []byte {
 	for i := range r.Headers {
 		if r.Headers[i].Key == name {
-			return string(r.Headers[i].Value)
+			return r.Headers[i].Value
 		}
 	}
-	return ""
+	return nil
 }
 
 // Place is how a record's position is written everywhere:

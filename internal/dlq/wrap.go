@@ -62,11 +62,11 @@ func Wrap(dlqTopic string, r *kgo.Record, f Failure) *kgo.Record {
 // OriginOf is the first place of a replayed record, through all replays. It is
 // false where r is none, or where what it says is no place.
 func OriginOf(r *kgo.Record) (*sink.Place, bool) {
-	p, ok := parseOrigin(header(r.Headers, headerOrigin))
-	if !ok {
-		return nil, false
+	if p, ok := parseOrigin(header(r.Headers, headerOrigin)); ok {
+		found := p // p itself would be allocated for every record without one
+		return &found, true
 	}
-	return &p, true
+	return nil, false
 }
 
 // replaysOf is how often a record was replayed.

@@ -55,7 +55,7 @@ func (p *partition) decode(records []*kgo.Record) *batch {
 // is given back.
 func decode(e *sink.Entry, r *kgo.Record, dec *order.Decoder, topicID string, buf []byte) []byte {
 	e.Offset = r.Offset
-	e.Received, _ = time.Parse(time.RFC3339Nano, client.HeaderValue(r, client.HeaderReceivedAt)) // zero where it is none
+	_ = e.Received.UnmarshalText(client.HeaderBytes(r, client.HeaderReceivedAt)) // zero where it is none
 	if origin, ok := dlq.OriginOf(r); ok {
 		e.Origin = origin
 	}
