@@ -268,7 +268,7 @@ func (r *run) pace(ctx context.Context) {
 			wait = p.next.Due - r.clock.now()
 		}
 		if wait > 0 {
-			sleep(min(wait, longestSleep))
+			sleep(nap(wait))
 		}
 	}
 }
@@ -278,7 +278,22 @@ const (
 	mostAtOnce = 256
 	// longestSleep is how long an interrupted run may not notice.
 	longestSleep = 20 * time.Millisecond
+	// shortestSleep and stayAwake: a CPU that has slept for a millisecond wakes
+	// late, the more so where it is a virtual machine's; one that sleeps a tenth of
+	// it at a time does not, and is still idle for more than nine tenths of it
+	// (docs/performance.md).
+	shortestSleep = 100 * time.Microsecond
+	stayAwake     = time.Millisecond
 )
+
+// nap is how long to sleep before the clock is looked at again, where something
+// is due after wait.
+func nap(wait time.Duration) time.Duration {
+	if wait > stayAwake {
+		return min(wait-stayAwake+shortestSleep, longestSleep)
+	}
+	return min(wait, shortestSleep)
+}
 
 // release hands jobs to the lanes, as many as may be in flight.
 func (r *run) release(due []Job) {

@@ -457,3 +457,19 @@ func TestSleepIsNotShort(t *testing.T) {
 		t.Errorf("20 ms took %s", took)
 	}
 }
+
+func TestNap(t *testing.T) {
+	for _, tt := range []struct{ wait, want time.Duration }{
+		{time.Microsecond, time.Microsecond},
+		{shortestSleep, shortestSleep},
+		{shortestSleep + 1, shortestSleep},
+		{stayAwake, shortestSleep},
+		{stayAwake + 1, shortestSleep + 1},
+		{3 * ms, 3*ms - stayAwake + shortestSleep},
+		{time.Hour, longestSleep},
+	} {
+		if got := nap(tt.wait); got != tt.want {
+			t.Errorf("nap(%s) is %s, want %s", tt.wait, got, tt.want)
+		}
+	}
+}
