@@ -139,6 +139,7 @@ func TestKafkaThatRefuses(t *testing.T) {
 }
 
 func TestKafkaThatIsGone(t *testing.T) {
+	t.Parallel()
 	_, cfg := startKafka(t)
 	cfg.Brokers = []string{"127.0.0.1:1"}
 	ledger := NewLedger(0)

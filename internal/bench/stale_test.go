@@ -118,6 +118,7 @@ func TestHTTPNoticesWhenAnIdleConnectionWasClosed(t *testing.T) {
 
 // A server with a short keep-alive, as they all have one, over a whole run.
 func TestHTTPOutlivesAServersKeepAlive(t *testing.T) {
+	t.Parallel()
 	for name, version := range ways {
 		t.Run(name, func(t *testing.T) {
 			server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

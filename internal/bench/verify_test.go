@@ -191,6 +191,7 @@ func TestLogAppendTimeIsSeen(t *testing.T) {
 
 // An unknown order may be written late; the end of the log is taken after that.
 func TestVerifyWaitsForUnknownOrders(t *testing.T) {
+	t.Parallel()
 	_, cl := kafkaWith(t, 1)
 	mark, err := TakeMark(t.Context(), cl, "orders", true)
 	if err != nil {
@@ -233,6 +234,7 @@ func TestVerifyWaitsForUnknownOrders(t *testing.T) {
 
 // An order that is only enqueued is acknowledged before it is in the log.
 func TestVerifyWaitsForEnqueuedOrders(t *testing.T) {
+	t.Parallel()
 	_, cl := kafkaWith(t, 1)
 	mark, err := TakeMark(t.Context(), cl, "orders", true)
 	if err != nil {

@@ -147,6 +147,7 @@ func TestAKeyScopesAnIdempotencyKey(t *testing.T) {
 }
 
 func TestAKeyIsRotatedWithoutARestart(t *testing.T) {
+	t.Parallel()
 	change, file := withKeys(t, keyLine("shop", "old"))
 	e := start(t, change)
 	works := func(key string) bool { return e.ask("POST", "/order", "Bearer "+key, body(key)).code == 202 }
@@ -170,6 +171,7 @@ func TestAKeyIsRotatedWithoutARestart(t *testing.T) {
 }
 
 func TestTheLastKeyCanBeTakenBack(t *testing.T) {
+	t.Parallel()
 	line := keyLine("shop", "one")
 	change, file := withKeys(t, line)
 	e := start(t, change)
@@ -201,6 +203,7 @@ func TestTheLastKeyCanBeTakenBack(t *testing.T) {
 }
 
 func TestALookThatHangsDoesNotHoldUpTheEnd(t *testing.T) {
+	t.Parallel()
 	begun, never := make(chan struct{}, 1), make(chan struct{})
 	defer close(never)
 	e := startWith(t, nil, func(s *ingest.Server) {
@@ -406,6 +409,7 @@ func (e *edge) secure(cfg *tls.Config) (code int, serial int64, err error) {
 }
 
 func TestACertificateIsReplacedWithoutARestart(t *testing.T) {
+	t.Parallel()
 	ca, files := newAuthority(t), newTLSFiles(t)
 	soon, later := time.Now().Add(time.Hour).Truncate(time.Second), time.Now().Add(2*time.Hour).Truncate(time.Second)
 	files.put(t, first(ca.issue(1, soon)), second(ca.issue(1, soon))) // of two pairs: must not start
@@ -454,6 +458,7 @@ func first(a, _ []byte) []byte  { return a }
 func second(_, b []byte) []byte { return b }
 
 func TestClientsWithoutACertificateOfOursAreRefused(t *testing.T) {
+	t.Parallel()
 	ours, theirs, files := newAuthority(t), newAuthority(t), newTLSFiles(t)
 	hour := time.Now().Add(time.Hour)
 	cert, key := ours.issue(1, hour)

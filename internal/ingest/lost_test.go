@@ -57,6 +57,7 @@ func (c *lossyConn) Write(p []byte) (int, error) {
 // by a broker that leads no more: the library's error looks as if nothing had
 // been written.
 func TestAnOrderWhoseReplyWasLostIsNeverCalledNotWritten(t *testing.T) {
+	t.Parallel()
 	var lose atomic.Bool
 	var lost atomic.Int64
 	e := startOnBroker(t, func(o *ingest.Options) { o.Timeout, o.DrainTimeout = 3*time.Second, time.Second },

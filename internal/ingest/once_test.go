@@ -117,6 +117,7 @@ func TestARepeatWaitsForTheFirst(t *testing.T) {
 }
 
 func TestAfterUnknownARepeatIsTheSameEventAndNeverNotWritten(t *testing.T) {
+	t.Parallel()
 	e := start(t, func(o *ingest.Options) { o.Timeout = 3 * time.Second })
 	c := e.kafka.Cluster()
 	refused := c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: topicName, Err: kerr.InvalidRecord, Count: 1})

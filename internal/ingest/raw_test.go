@@ -221,6 +221,7 @@ func TestAClientThatAsksFirstIsToldBeforeItSends(t *testing.T) {
 }
 
 func TestASlowClientIsToldAndLeft(t *testing.T) {
+	t.Parallel()
 	e := start(t, func(o *ingest.Options) { o.HeaderTimeout, o.BodyTimeout = 300*time.Millisecond, 600*time.Millisecond })
 	for name, send := range map[string]string{
 		"nothing":         "",

@@ -275,6 +275,7 @@ func TestAnAcceptedOrderIsInTheTopicAsItsReceiptSays(t *testing.T) {
 }
 
 func TestAnAnswerSaysWhatIsKnownAndNoMore(t *testing.T) {
+	t.Parallel()
 	produce := []kmsg.Key{kmsg.Produce}
 	for name, c := range map[string]struct {
 		fault func(*kfake.Cluster)
@@ -320,6 +321,7 @@ func TestAnAnswerSaysWhatIsKnownAndNoMore(t *testing.T) {
 }
 
 func TestAnAcknowledgementAfterTheTimerIsCountedAndTheOrderKept(t *testing.T) {
+	t.Parallel()
 	e := start(t, func(o *ingest.Options) { o.Timeout = 2 * time.Second })
 	e.kafka.Cluster().ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
 		e.kafka.Cluster().SleepControl(func() { <-time.After(3 * time.Second) })
@@ -419,6 +421,7 @@ func TestEveryOrderThatWasAcceptedBeforeTheEndIsInTheTopic(t *testing.T) {
 }
 
 func TestWhatIsLeftAtTheEndIsAnErrorAndLoggedOneByOne(t *testing.T) {
+	t.Parallel()
 	const orders = 200
 	for _, ack := range []string{ingest.AckDelivered, ingest.AckEnqueued} {
 		t.Run(ack, func(t *testing.T) {
@@ -543,6 +546,7 @@ func TestOnlyThePathAsItIsWritten(t *testing.T) {
 }
 
 func TestNotReadyWhileDraining(t *testing.T) {
+	t.Parallel()
 	e := start(t, func(o *ingest.Options) { o.DrainDelay = 2 * time.Second })
 	if r := e.server.Readiness(); !r.Ready {
 		t.Fatalf("got %+v", r)

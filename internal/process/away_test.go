@@ -6,6 +6,7 @@ import (
 )
 
 func TestKafkaThatIsAwayShows(t *testing.T) {
+	t.Parallel()
 	k := startKafka(t, 1)
 	f := newFold()
 	w := k.start(f, func(o *Options) { o.Kafka.ConnectTimeout = 500e6 })

@@ -56,6 +56,7 @@ func nextIn(t *testing.T, s sink.Store, partition int32) int64 {
 
 // The database is not held while dead letters are waited for.
 func TestADeadLetterTopicThatDoesNotAnswerHoldsItsPartitionAlone(t *testing.T) {
+	t.Parallel()
 	k := startKafka(t, 2)
 	s, _ := file(t)
 	w := k.start(s)
@@ -138,6 +139,7 @@ func TestLettersThatAreWrittenAreNotWrittenAgain(t *testing.T) {
 }
 
 func TestADeadLetterTopicThatWasMadeAnewIsGoneOnWith(t *testing.T) {
+	t.Parallel()
 	k := startKafka(t, 1)
 	f := newFold()
 	k.send(bad(0))

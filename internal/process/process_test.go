@@ -429,6 +429,7 @@ func TestADatabaseBeyondTheLogStops(t *testing.T) {
 }
 
 func TestATopicThatWasMadeAnewStops(t *testing.T) {
+	t.Parallel()
 	anew := func(t *testing.T, k *kafka) {
 		if _, err := k.adm().DeleteTopics(t.Context(), "orders"); err != nil {
 			t.Fatal(err)
@@ -887,6 +888,7 @@ func TestAnOriginThatIsNotBeforeItsRecordIsIgnored(t *testing.T) {
 
 // Never what is still in the log: read again it would be taken for new.
 func TestOldEventsAreForgottenBelowTheLog(t *testing.T) {
+	t.Parallel()
 	k := startKafka(t, 2)
 	k.send(good(0, "a", "paid"), good(0, "a", "paid"), good(1, "b", "paid"))
 	k.purge(0, 1)
@@ -931,6 +933,7 @@ func TestRecordsThatArePassedOverAreSaid(t *testing.T) {
 }
 
 func TestADatabaseThatDoesNotAnswerShows(t *testing.T) {
+	t.Parallel()
 	k := startKafka(t, 1)
 	f := newFold()
 	free := make(chan struct{})
@@ -949,6 +952,7 @@ func TestADatabaseThatDoesNotAnswerShows(t *testing.T) {
 
 // SQLite waits for a lock by itself before it says that it is busy.
 func TestALockThatIsHeldShows(t *testing.T) {
+	t.Parallel()
 	k := startKafka(t, 1)
 	f := newFold()
 	var locked atomic.Bool
