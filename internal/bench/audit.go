@@ -463,7 +463,7 @@ func (a *audit) settle(seq uint64, sum *Integrity) {
 			return
 		}
 		if sum.Lost++; sum.Lost <= examplesOfKind {
-			sum.Examples = append(sum.Examples, a.named(kindLost, at, seq, "acknowledged "+line.Answered.String()+" after the start"))
+			sum.Examples = append(sum.Examples, a.named(kindLost, at, seq, "acknowledged "+short(line.Answered)+" after the start"))
 		}
 	case Unknown, Open:
 		if found {

@@ -29,23 +29,25 @@ type collector struct {
 
 	mu sync.Mutex
 	// All guarded by mu.
-	latency, service, lag *Histogram
-	refused               *Histogram // of orders that were refused, which latency leaves out
-	dropped               uint64     // measured
-	slots                 [openSeconds]*slot
-	newest                int64 // second
-	closed                int64 // seconds before it are in the series
-	series                series
-	causes                []causeCount
-	settled               [3]uint64 // measured; by outcomeIndex
-	firstSeq              uint64
-	anyMeasured           bool
-	lastAnswer            time.Duration
-	slowest               []Slow // the slowest first
-	gaps                  gaps
-	late                  lateness
-	perJob                int   // orders, of the largest
-	ours                  *Slow // the first that failed for want of something on this machine
+	latency, service, lag  *Histogram
+	refused                *Histogram // of orders that were refused, which latency leaves out
+	dropped                uint64     // measured
+	slots                  [openSeconds]*slot
+	newest                 int64 // second
+	closed                 int64 // seconds before it are in the series
+	series                 series
+	causes                 []causeCount
+	settled                [3]uint64 // measured; by outcomeIndex
+	firstSeq               uint64
+	anyMeasured            bool
+	lastAnswer             time.Duration
+	slowest                []Slow // the slowest first
+	gaps                   gaps
+	late                   lateness
+	perJob                 int           // orders, of the largest
+	ticked, stood, stoodAt time.Duration // when the watcher came last; how much too late it came at worst, and since when
+
+	ours *Slow // the first that failed for want of something on this machine
 }
 
 // slot is one second.
@@ -106,6 +108,7 @@ func (c *collector) absorb(starts []start, ends []sample) {
 		at.lag.RecordN(s.lag, s.orders)
 		if s.due >= c.warmup {
 			c.lag.RecordN(s.lag, s.orders)
+			c.late.order(s.due, s.lag)
 		}
 	}
 	for i := range ends {
@@ -221,6 +224,10 @@ func (c *collector) closeTo(second int64) {
 func (c *collector) tick(now time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if still := now - c.ticked - tick; c.ticked >= c.warmup && still > c.stood {
+		c.stood, c.stoodAt = still, c.ticked
+	}
+	c.ticked = now
 	settled := now - 2*tick
 	if settled <= 0 {
 		return

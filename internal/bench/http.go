@@ -268,10 +268,20 @@ type httpLane struct {
 	starts []int    // of the job's orders in body
 	ids    [][]byte // of them
 	out    []byte
+	made   Job // that is in out
+}
+
+// Prepare makes the request.
+func (l *httpLane) Prepare(j Job) {
+	l.write(j)
+	l.made = j
 }
 
 func (l *httpLane) Send(j Job, now time.Duration) {
-	l.write(j)
+	if l.made.Seq != j.Seq || l.made.Orders != j.Orders {
+		l.Prepare(j)
+	}
+	l.made = Job{}
 	sent, err := l.exchange(j, now)
 	var unwritten *unwrittenError
 	if errors.As(err, &unwritten) {

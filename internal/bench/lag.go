@@ -51,6 +51,14 @@ const (
 	// server spoiled, for those waits are as long as its answers take: such a run
 	// is valid, but said to be short of CPU.
 	starvedEach = DefaultLagLimit * 7 / 10
+
+	// starvedLong is how long a run has to be for the waiting to count: the first
+	// moments of any program are made of it.
+	starvedLong = time.Second
+
+	// standsStill is far longer than the watcher, which looks four times a second,
+	// is kept from it on a busy machine.
+	standsStill = 500 * time.Millisecond
 )
 
 // Judgement says whether the figures are the server's, or were spoiled by the
@@ -65,13 +73,15 @@ type Judgement struct {
 	LagP99, LagLimit time.Duration
 	CPUs             int
 	CPU              float64       // share of them that this process used; negative: unknown
-	MachineCPU       float64       // share that all processes used; negative: unknown
+	MachineCPU       float64       // share of all CPUs of the machine that all processes used; negative: unknown
 	WaitedForCPU     time.Duration // by this process's threads together; negative: unknown
 	WaitedEach       time.Duration // each time that one got a CPU, on average; negative: unknown
 	ShortOfCPU       bool          // valid, and its times are longer than the server's
 	GCPauses         uint64
 	GCPauseMax       time.Duration // upper end of its bucket
 	OpenFiles        uint64        // limit; 0: unknown
+
+	machineCPUs float64 // of the machine, which may have more than this process was given; 0: unknown
 }
 
 // usage is what the process had taken at a moment.
@@ -133,9 +143,12 @@ func judge(limit time.Duration, open bool, c *collector, points []Second, before
 	j.GCPauses, j.GCPauseMax = pausesBetween(before.pauses, after.pauses)
 	j.OpenFiles, _ = openFiles()
 	j.LagP99 = lag.quantile(99)
+	if wall := after.at.Sub(before.at); j.MachineCPU >= 0 && wall > 0 {
+		j.machineCPUs = float64(after.total-before.total) / float64(wall)
+	}
 	if ours != nil {
 		j.invalid(ours.At, "%s on this machine", ours.Cause)
-		j.Hint = "use fewer --connections, or raise this machine's limit (ulimit -n)"
+		j.Hint = "use fewer --connections, or let this machine have more files (ulimit -n) and ports (net.ipv4.ip_local_port_range)"
 		return j
 	}
 	if limit > DefaultLagLimit {
@@ -144,10 +157,14 @@ func judge(limit time.Duration, open bool, c *collector, points []Second, before
 	// Who allows a longer lag allows what makes it.
 	starved, took := limit <= DefaultLagLimit && starvedBetween(before, after), after.at.Sub(before.at)
 	if !open {
+		if j.stood(c, limit, took); !j.Valid {
+			return j
+		}
 		// Nothing is due in a closed loop, so nothing can be late, and one that
 		// takes all CPUs together with its server is what many are for.
 		if starved && j.WaitedEach > starvedEach {
 			j.invalid(0, "generator waited %s for a CPU in %s from 0:00 on, %s > %s each time: answers were read late", short(j.WaitedForCPU), short(took), shortBeyond(j.WaitedEach, starvedEach), short(starvedEach))
+			j.allow()
 			return j
 		}
 		if starved {
@@ -166,10 +183,16 @@ func judge(limit time.Duration, open bool, c *collector, points []Second, before
 			few = fmt.Sprintf(" of %d %s", lag.Count(), plural(int(min(lag.Count(), 2)), "order"))
 		}
 		j.invalid(at, "generator lag p99 %s%s > %s from %s on: %s", shortBeyond(j.LagP99, limit), few, short(limit), stamp(at), j.cause(took))
+		if !c.late.spoiled && c.late.stood == 0 {
+			j.allow()
+		}
+	case c.late.stood > 0:
+		j.invalid(c.late.stoodAt, "generator up to %s late with what was due from %s on: %s", short(c.late.stood), stamp(c.late.stoodAt), j.cause(took))
 	case c.late.spoiled:
 		j.invalid(at, "generator lag p50 > %s for %d s and longer from %s on: %s", short(limit), lateSeconds, stamp(at), j.cause(took))
 	case starved:
 		j.invalid(0, "generator waited %s for a CPU in %s from 0:00 on, over %d times as long as it ran: answers were read late", short(j.WaitedForCPU), short(took), starvedTimes)
+		j.allow()
 	case limit <= DefaultLagLimit && j.lateInAll(c, points, before, after):
 	default:
 		j.noteTail(lag, points)
@@ -205,7 +228,7 @@ func (j *Judgement) noteTail(lag *Histogram, points []Second) {
 func starvedBetween(before, after usage) bool {
 	_, _, waited := after.since(before)
 	wall := after.at.Sub(before.at)
-	return before.hasCPU && after.hasCPU &&
+	return before.hasCPU && after.hasCPU && wall >= starvedLong &&
 		waited > starvedTimes*(after.process-before.process) && float64(waited) > starvedShare*float64(wall)
 }
 
@@ -237,14 +260,30 @@ func (j *Judgement) lateInAll(c *collector, points []Second, before, after usage
 		}
 	}
 	j.invalid(since, "generator waited %s for a CPU in %s, and orders for connections from %s on", short(j.WaitedForCPU), short(took), stamp(since))
+	j.allow()
 	return true
 }
 
 func (j *Judgement) invalid(at time.Duration, format string, args ...any) {
 	j.Valid, j.At, j.Reason = false, at, fmt.Sprintf(format, args...)
 	j.Hint = "run it where it has a CPU to itself, or ask for less at a time (--rate, -c, --connections)"
+}
+
+// allow adds the limit with which the run would have been valid.
+func (j *Judgement) allow() {
 	if limit := laterLimit(max(j.LagP99, j.LagLimit)); limit > 0 {
-		j.Hint += fmt.Sprintf("; --lag-limit %s lets it pass as it is, with its lateness in the latencies", limit)
+		j.Hint += fmt.Sprintf("; --lag-limit %s allows as much, and latencies hold it", limit)
+	}
+}
+
+// stood judges a closed loop whose program stood still: nothing is due in it,
+// so nothing else tells that from a server that does not answer.
+func (j *Judgement) stood(c *collector, limit, took time.Duration) {
+	switch {
+	case c.stood > max(limit, lateSeconds*time.Second):
+		j.invalid(c.stoodAt, "generator stood still for %s from %s on: %s", short(c.stood), stamp(c.stoodAt), j.cause(took))
+	case c.stood > standsStill:
+		j.Notes = append(j.Notes, fmt.Sprintf("the generator itself stood still for %s at %s: times hold that", short(c.stood), stamp(c.stoodAt)))
 	}
 }
 
@@ -265,7 +304,7 @@ func (j *Judgement) cause(took time.Duration) string {
 	case j.CPU > busyCPU:
 		return fmt.Sprintf("CPU %.0f %%", 100*j.CPU)
 	case j.MachineCPU > busyCPU:
-		return fmt.Sprintf("CPU %.0f %%, of it %.0f %% others'", 100*j.MachineCPU, 100*max(j.MachineCPU-max(j.CPU, 0), 0))
+		return fmt.Sprintf("CPU %.0f %%, of it %.0f %% others'", 100*j.MachineCPU, 100*max(j.MachineCPU-j.ofMachine(), 0))
 	case float64(j.WaitedForCPU) > starvedShare*float64(took): // that makes long pauses too
 		return fmt.Sprintf("its threads waited %s for a CPU", short(j.WaitedForCPU))
 	case j.GCPauseMax > j.LagLimit:
@@ -274,6 +313,15 @@ func (j *Judgement) cause(took time.Duration) string {
 		return fmt.Sprintf("its threads waited %s for a CPU", short(j.WaitedForCPU))
 	}
 	return "its timers are late"
+}
+
+// ofMachine is the share of all CPUs of the machine that this process used. It
+// may have been given fewer.
+func (j *Judgement) ofMachine() float64 {
+	if j.CPU <= 0 || j.machineCPUs <= 0 {
+		return 0
+	}
+	return j.CPU * float64(j.CPUs) / j.machineCPUs
 }
 
 // lateness follows the seconds of a run as they end, before a long run puts
@@ -285,6 +333,22 @@ type lateness struct {
 	row     int           // seconds up to now with most orders beyond the limit
 	begin   time.Duration // of the first of them
 	spoiled bool          // there were lateSeconds in a row, the first ones from begin on
+
+	stood   time.Duration // the longest lag of lateSeconds and more; 0: none
+	stoodAt time.Duration // since when the first of those orders was due
+}
+
+// order tells of the lag of one that is measured. A program that stands still
+// for seconds and then sends all that was due is late in one second only, by
+// when it was sent.
+func (l *lateness) order(due, lag time.Duration) {
+	if lag < lateSeconds*time.Second || lag <= l.limit {
+		return
+	}
+	if l.stood == 0 {
+		l.stoodAt = due
+	}
+	l.stood, l.stoodAt = max(l.stood, lag), min(l.stoodAt, due)
 }
 
 func (l *lateness) add(p Second) {

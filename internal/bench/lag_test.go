@@ -250,9 +250,74 @@ func TestHint(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.j.invalid(0, "late")
+			if strings.Contains(tt.j.Hint, "--lag-limit") {
+				t.Errorf("%q, and nobody knows whether that would be enough", tt.j.Hint)
+			}
+			tt.j.allow()
 			if !strings.Contains(tt.j.Hint, "--rate") || !strings.Contains(tt.j.Hint, tt.want) || tt.want == "" && strings.Contains(tt.j.Hint, "--lag-limit") {
 				t.Errorf("%q, want %q in it", tt.j.Hint, tt.want)
 			}
 		})
+	}
+}
+
+// A program that stood still sends all that was due at once, within one second:
+// its orders were late all the same.
+func TestAGeneratorThatStoodStillIsInvalid(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		limit time.Duration
+		still time.Duration
+		want  string
+	}{
+		{"for a moment", ms, 2 * time.Second, ""},
+		{"for seconds", ms, 6 * time.Second, "generator up to 6 s late with what was due from 5:00 on"},
+		{"for as long as it was allowed", 10 * time.Second, 6 * time.Second, ""},
+	} {
+		c := newCollector(0)
+		c.late.limit = tt.limit
+		for due := time.Duration(0); due < 15*time.Minute; due += 10 * ms {
+			at := due
+			if since := due - 5*time.Minute; since >= 0 && since < tt.still {
+				at = 5*time.Minute + tt.still
+			}
+			c.absorb([]start{{at: at, due: due, orders: 1, lag: at - due}}, nil)
+			c.tick(at)
+		}
+		c.finish(15 * time.Minute)
+		if j := judge(tt.limit, true, c, c.series.points, usage{}, usage{}); j.Valid != (tt.want == "") || !strings.HasPrefix(j.Reason, tt.want) {
+			t.Errorf("%s: valid %t, %q", tt.name, j.Valid, j.Reason)
+		}
+	}
+}
+
+// Nothing is due in a closed loop, but somebody looks at it four times a second.
+func TestAClosedLoopThatStoodStillSaysSo(t *testing.T) {
+	for _, tt := range []struct {
+		still        time.Duration
+		reason, note string
+	}{
+		{300 * ms, "", ""},
+		{2 * time.Second, "", "the generator itself stood still for 2 s at 0:10"},
+		{5 * time.Second, "generator stood still for 5 s from 0:10 on", ""},
+	} {
+		c := newCollector(0)
+		for now := time.Duration(0); now <= 10*time.Second; now += tick {
+			c.tick(now)
+		}
+		c.tick(10*time.Second + tick + tt.still)
+		j := judge(ms, false, c, nil, usage{}, usage{})
+		if j.Valid != (tt.reason == "") || !strings.HasPrefix(j.Reason, tt.reason) || !strings.Contains(strings.Join(j.Notes, ";"), tt.note) || tt.note == "" && len(j.Notes) > 0 {
+			t.Errorf("%s: %+v", tt.still, j)
+		}
+	}
+}
+
+// The share of the machine that others have is told for all of its CPUs, of
+// which this program may have been given one.
+func TestTheOthersShareOfTheMachine(t *testing.T) {
+	j := Judgement{CPUs: 1, CPU: 0.5, MachineCPU: 0.99, machineCPUs: 2}
+	if got, want := j.cause(time.Second), "CPU 99 %, of it 74 % others'"; got != want {
+		t.Errorf("%q, want %q", got, want)
 	}
 }

@@ -89,7 +89,7 @@ func (r *run) widen(acked float64, quickest time.Duration) {
 
 // serveLoop is a lane of a closed loop.
 func (r *run) serveLoop(ctx context.Context, lane Lane, port *Port) {
-	waits := r.Target.Answers()
+	waits, prepare := r.Target.Answers(), prepares(lane)
 	done := ctx.Done()
 	for {
 		select {
@@ -111,6 +111,8 @@ func (r *run) serveLoop(ctx context.Context, lane Lane, port *Port) {
 		}
 		r.flow.released.Add(uint64(j.Orders))
 		r.flow.take(j.Orders)
+		prepare(j)
+		now = r.clock.now()
 		port.tally.begin(start{at: now, due: j.Due, orders: j.Orders, lag: -1})
 		lane.Send(j, now)
 	}

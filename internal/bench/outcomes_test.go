@@ -60,13 +60,31 @@ func TestDroppedOrdersEndARunThatMayNotDropThem(t *testing.T) {
 			c.absorb([]start{drop}, []sample{answer(uint64(at/ms), at, at+ms, "acked", "")})
 		}
 		c.tick(12 * time.Second)
-		if err := c.failing([]Threshold{mustThreshold(t, text)}, 0); err == nil {
+		if err := c.failing([]Threshold{mustThreshold(t, text)}, 0, false); err == nil {
 			t.Errorf("%s: nothing ended", text)
 		}
 		var s Snapshot
 		c.show(&s, []Threshold{mustThreshold(t, text)})
 		if th := s.Thresholds[0]; !th.Known || th.OK {
 			t.Errorf("%s is shown as %+v", text, th)
+		}
+	}
+}
+
+// A server that answers nothing meets no threshold, and is not waited for to the
+// end of the schedule.
+func TestSilenceEndsARunThatWantsAnswers(t *testing.T) {
+	for text, want := range map[string]bool{"p99<50ms": true, "error_rate<1%": true, "rate>=1": true, "dropped==0": false, "lost==0": false} {
+		c := newCollector(0)
+		for at := time.Duration(0); at < 12*time.Second; at += 100 * ms {
+			c.absorb([]start{{at: at, due: at, orders: 1}}, nil)
+		}
+		c.tick(12 * time.Second)
+		if err := c.failing([]Threshold{mustThreshold(t, text)}, 0, true); (err != nil) != want {
+			t.Errorf("%s: %v", text, err)
+		}
+		if err := c.failing([]Threshold{mustThreshold(t, text)}, 0, false); err != nil && text != "rate>=1" {
+			t.Errorf("%s: with nothing open: %v", text, err)
 		}
 	}
 }

@@ -14,7 +14,8 @@ type pacer struct {
 	measured uint64
 	next     Job
 	ended    bool
-	full     bool // it ended because of limit
+	full     bool          // it ended because of limit
+	over     time.Duration // when the one after the last of count would be due
 }
 
 // Job is what is sent together: Orders orders from Seq on, due at once.
@@ -52,11 +53,16 @@ func (c *pacer) pace(now time.Duration) (j Job, wait time.Duration, ended bool) 
 func (c *pacer) plan(seq uint64) {
 	j := Job{Seq: seq}
 	for ; j.Orders < c.batch; j.Orders++ {
-		if c.count > 0 && c.measured >= c.count {
+		counted := c.count > 0 && c.measured >= c.count
+		if counted && c.over > 0 {
 			break
 		}
 		due, ok := c.schedule.At(c.arrivals.next())
 		if !ok {
+			break
+		}
+		if counted {
+			c.over = due
 			break
 		}
 		if c.full = c.limit > 0 && seq+uint64(j.Orders) >= c.limit; c.full {

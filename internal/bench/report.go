@@ -185,7 +185,11 @@ func row(name string, d *Distribution, clock string) []string {
 	if d == nil || d.Count == 0 {
 		return append(cells, "-", "0", clock)
 	}
-	return append(cells, millis(d.Max), thousands(d.Count), clock)
+	most := millis(d.Max)
+	if d.Dropped > 0 { // one of them may have been beyond it
+		most = "-"
+	}
+	return append(cells, most, thousands(d.Count), clock)
 }
 
 func (r *Result) writeLatency(b *bytes.Buffer) {
@@ -307,7 +311,7 @@ func (i *Integrity) expected(warmup bool) string {
 
 // reading is "read back 1,499,980 records in 1.2 s, 1,249,983/s".
 func (i *Integrity) reading(from, meanwhile string) string {
-	text := fmt.Sprintf("read %s records back from the %s", thousands(i.Records), from)
+	text := fmt.Sprintf("read %s %s back from the %s", thousands(i.Records), plural(int(min(i.Records, 2)), "record"), from)
 	if i.Took > 0 {
 		text += fmt.Sprintf(" in %s, %s", short(i.Took), perSecond(rate(i.Records, i.Took)))
 	}

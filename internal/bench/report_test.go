@@ -128,6 +128,10 @@ func TestTheVerdictIsTheLastLineAndTheWorstCauseCounts(t *testing.T) {
 		{"cut short in warm-up", func(r *Result) {
 			r.CutShort, r.Span, r.Orders, r.Thresholds = true, 0, Orders{}, nil
 		}, 130, "PASS     cut short in warm-up: valid, intact (exit 130)"},
+		{"cut short in warm-up on a busy machine", func(r *Result) {
+			r.CutShort, r.Span, r.Orders, r.Thresholds = true, 0, Orders{}, nil
+			r.Generator = Generator{Reason: "generator waited 2.7 s for a CPU"}
+		}, 130, "PASS     cut short in warm-up: not judged, intact (exit 130)"},
 		{"verification was interrupted", func(r *Result) {
 			r.Integrity, r.Unverified, r.Interrupted = nil, "interrupted", true
 		}, 130, "PASS     verification interrupted: valid, not verified, 3 of 3 thresholds, 36 not acked (exit 130)"},

@@ -93,6 +93,7 @@ type run struct {
 	firstSeq           uint64
 	anyMeasured        bool
 	full               bool
+	over               time.Duration // when the one after the last of Plan.Count would be due; 0: nobody knows
 
 	ended atomic.Bool // nothing more is due; answers are waited for
 
@@ -257,7 +258,7 @@ func (r *run) pace(ctx context.Context) {
 		}
 		r.release(due)
 		if ended {
-			r.full = p.full
+			r.full, r.over = p.full, p.over
 			return
 		}
 		if wait == 0 {
@@ -334,13 +335,14 @@ func (r *run) release(due []Job) {
 
 // serveQueue is a lane of an open loop.
 func (r *run) serveQueue(lane Lane, port *Port) {
-	waits := r.Target.Answers()
+	waits, prepare := r.Target.Answers(), prepares(lane)
 	freed := time.Duration(0) // a lane that does not wait for answers is always free
 	for {
 		j, ok := r.queue.pop(freed)
 		if !ok {
 			return
 		}
+		prepare(j.Job)
 		now := r.clock.now()
 		port.tally.begin(start{at: now, due: j.Due, orders: j.Orders, lag: j.lag(now)})
 		lane.Send(j.Job, now)
@@ -422,6 +424,9 @@ func (r *run) measured(span time.Duration, cut bool, cause error) Measured {
 	m.Warmup = min(m.Warmup, span)
 	if length := r.Plan.Length(); length > 0 && (!m.CutShort || span > length) && r.Plan.Count == 0 {
 		span = length // the last gap belongs to it, the pacer's wake does not
+	}
+	if r.over > 0 && !m.CutShort {
+		span = r.over // so does the last of a number of orders
 	}
 	m.Span = span - m.Warmup
 	m.Took = max(m.Span, c.lastAnswer-m.Warmup)

@@ -431,7 +431,7 @@ func TestRunEndsWhenAThresholdFails(t *testing.T) {
 			seq++
 		}
 		c.tick(tt.until)
-		if err := c.failing([]Threshold{threshold}, tt.warmup); (err != nil) != tt.want {
+		if err := c.failing([]Threshold{threshold}, tt.warmup, false); (err != nil) != tt.want {
 			t.Errorf("%s: %v", tt.name, err)
 		}
 	}
@@ -471,5 +471,16 @@ func TestNap(t *testing.T) {
 		if got := nap(tt.wait); got != tt.want {
 			t.Errorf("nap(%s) is %s, want %s", tt.wait, got, tt.want)
 		}
+	}
+}
+
+// The gap after the last of a number of orders belongs to the run, as it does to
+// one that ends by time: the rate is the one that was asked for.
+func TestRunOfANumberOfOrdersKeepsItsRate(t *testing.T) {
+	m, err := Run(context.Background(), Options{
+		Plan: Plan{Stages: []Stage{{From: 20, To: 20}}, Count: 4}, Target: &holding{from: 100}, Ledger: NewLedger(100),
+	})
+	if err != nil || m.Scheduled != 4 || m.Span != 200*ms {
+		t.Errorf("%d orders in %s, %v, want 4 in 200 ms", m.Scheduled, m.Span, err)
 	}
 }

@@ -30,6 +30,21 @@ type Lane interface {
 	Close()
 }
 
+// preparer is a lane whose jobs take time to be made: that time is this
+// program's, not the server's.
+type preparer interface {
+	// Prepare is called before the Send of the same job.
+	Prepare(j Job)
+}
+
+// prepares is the lane's Prepare, if it has one.
+func prepares(l Lane) func(Job) {
+	if p, ok := l.(preparer); ok {
+		return p.Prepare
+	}
+	return func(Job) {}
+}
+
 // Reply is what became of one order.
 type Reply struct {
 	Outcome client.Outcome

@@ -42,7 +42,7 @@ func (r *Result) Judge(failed ...string) {
 	if r.Database != nil && r.Database.Breaches() > 0 {
 		add(ExitIntegrity, "integrity of the database: %s", r.Database.breaches())
 	}
-	if !r.Generator.Valid {
+	if !r.Generator.Valid && !r.early() {
 		add(ExitInvalid, "%s", r.Generator.Reason)
 	}
 	for _, t := range r.Thresholds {
@@ -159,7 +159,10 @@ func (r *Result) line() string {
 	if v.Word == "PASS" {
 		var parts []string
 		valid := "valid"
-		if r.Generator.ShortOfCPU {
+		switch {
+		case !r.Generator.Valid: // and cut short before it mattered
+			valid = "not judged"
+		case r.Generator.ShortOfCPU:
 			valid = "valid, but short of CPU"
 		}
 		switch {

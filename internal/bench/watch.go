@@ -141,7 +141,7 @@ func (w *watcher) look(ctx context.Context, abort context.CancelCauseFunc) {
 	// When nothing more is due a window says nothing of the run: it holds ever
 	// more of the time in which the last answers are waited for.
 	if w.AbortOnFail && ctx.Err() == nil && !w.ended.Load() {
-		if err := w.collect.failing(w.Thresholds, w.Plan.Warmup); err != nil {
+		if err := w.collect.failing(w.Thresholds, w.Plan.Warmup, w.flow.unsettled() > 0); err != nil {
 			abort(err)
 		}
 	}
@@ -191,16 +191,18 @@ func (c *collector) show(s *Snapshot, thresholds []Threshold) {
 }
 
 // failing gives the threshold that is not met over the last window, once that
-// is past the warm-up.
-func (c *collector) failing(thresholds []Threshold, warmup time.Duration) error {
+// is past the warm-up. Where orders are open and none has had an outcome in it,
+// no figure that needs one is met either.
+func (c *collector) failing(thresholds []Threshold, warmup time.Duration, open bool) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if time.Duration(c.closed)*time.Second < warmup+Window {
 		return nil
 	}
 	m := c.recent(Window)
+	silent := open && m.dropped == 0 && m.settled == [3]uint64{}
 	for _, t := range thresholds {
-		if value, ok := t.Eval(m); !ok && t.Known(m) {
+		if value, ok := t.Eval(m); !ok && (t.Known(m) || silent && kindOf(t.Metric) != countMetric) {
 			return &AbortError{Threshold: t, Value: value}
 		}
 	}

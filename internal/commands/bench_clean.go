@@ -57,7 +57,7 @@ ROWS IN A DATABASE
 RECORDS IN THE TOPIC
   Kafka deletes no single records. These go with the topic's retention, or with all
   that is older than them:
-    ordersctl tail %[2]s/0@0 --where 'user_id~^b-%[1]s-' -f '%%p@%%o\n'    where they are
+    ordersctl tail -t %[2]s -o :end --where 'user_id~^b-%[1]s-' -f '%%p@%%o\n'    where they are
     ordersctl topic purge %[2]s --before PARTITION@OFFSET --dry-run    what else would go
 
 WHAT CAN'T BE REMOVED

@@ -74,7 +74,11 @@ func (o *benchOptions) question() string {
 		where = "topic " + o.loaded.Topic
 	}
 	if n := o.orders(); n > 0 {
-		return fmt.Sprintf("Load %s with about %s orders?", where, thousands(int64(n)))
+		orders := "orders"
+		if n == 1 {
+			orders = "order"
+		}
+		return fmt.Sprintf("Load %s with about %s %s?", where, thousands(int64(n)), orders)
 	}
 	return fmt.Sprintf("Load %s?", where)
 }
@@ -330,6 +334,9 @@ func (r *benchRun) end(result *bench.Result, files *benchFiles, err error) error
 		if files.json != nil && regular(files.json) {
 			_ = files.write(files.json, result.WriteJSON) // it held the verdict of before
 		}
+	}
+	if i := result.Integrity; i != nil && i.Lost > 0 && i.Lost == i.Acked && i.Records == 0 && r.to != toKafka {
+		r.app.say("hint: not one order of the run is in topic %s here: if the server writes elsewhere, name its brokers and topic (--brokers, --topic)", r.loaded.Topic)
 	}
 	if hint := result.Generator.Hint; hint != "" && result.Verdict.ExitCode == bench.ExitInvalid {
 		r.app.say("hint: %s", hint)

@@ -121,7 +121,11 @@ func banner(b Build, l *config.Loaded, info dev.Info) string {
 	fmt.Fprintf(&s, "  curl %s -H 'Content-Type: application/json' -d '{\"id\":\"order-001\",\n", strings.TrimPrefix(info.OrderURL, "http://"))
 	s.WriteString("    \"user_id\":\"u1\",\"total\":149.99,\"status\":\"pending\",\"timestamp\":\"2025-10-06T17:00:00Z\"}'\n")
 	fmt.Fprintf(&s, "  ordersctl tail --from-beginning%s%s\n", topic, brokers)
-	fmt.Fprintf(&s, "  ordersctl send --count 1000%s%s\n\n", topic, brokers)
+	to := ""
+	if info.OrderURL != benchDefaultURL {
+		to = " --to " + info.OrderURL
+	}
+	fmt.Fprintf(&s, "  ordersctl bench --rate 1k --duration 10s%s%s%s\n\n", to, topic, brokers)
 	fmt.Fprintf(&s, "for laptops and tests: one broker, no replication.  ready in %.1f s.  Ctrl-C drains and stops.", info.Took.Seconds())
 	return s.String()
 }

@@ -1,5 +1,5 @@
 // Command nanosleep says how late the kernel wakes a thread that sleeps from one arrival to the next and does nothing
-// else: no generator on the machine can be closer to its schedule. bench/generator/run prints it beside ordersctl's lag.
+// else: what a generator that sleeps so can't be better than. bench/generator/run prints it beside ordersctl's lag.
 //
 //	nanosleep RATE SECONDS      p50 and p99 in ms
 package main
