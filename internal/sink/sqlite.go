@@ -152,20 +152,32 @@ func (t target) isStill(opened os.FileInfo) error {
 	}
 }
 
-// Close ends the connections.
+// Close ends the connections. SQLite takes the WAL back into the file with the
+// last of them, where that one may write.
 func (s *lite) Close() error {
 	var err error
 	if s.write != nil {
 		err = s.write.close()
+		if s.still() == nil {
+			// The one that wrote is gone, with whatever was open in it. Without another
+			// the file lacks what is in the WAL: it is there, but not in a copy.
+			ctx, cancel := context.WithTimeout(context.Background(), lastWords) //nolint:forbidigo // whoever closes has no time left
+			_ = s.writes.PingContext(ctx)
+			cancel()
+		}
 	}
 	if s.reads != nil {
 		err = errors.Join(err, s.reads.Close())
 	}
 	if s.write != nil {
-		err = errors.Join(err, s.writes.Close()) // last: it takes the WAL back into the file
+		err = errors.Join(err, s.writes.Close())
 	}
 	return err
 }
+
+// lastWords is how long a database that is closed may take to be opened once
+// more.
+const lastWords = 2 * time.Second
 
 // Clock is ours: SQLite runs in this process.
 func (s *lite) Clock(context.Context) (offset, uncertainty time.Duration, err error) {

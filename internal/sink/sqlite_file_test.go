@@ -1,6 +1,8 @@
 package sink
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"strings"
 	"testing"
@@ -48,4 +50,27 @@ func TestFileGone(t *testing.T) {
 		t.Fatal(err)
 	}
 	mustWrite(t, s, next)
+}
+
+// TestAClosedDatabaseIsOneFile: who copies the file of a store that was closed
+// has all of it, and who puts another in its place is not overruled by a log
+// that was left.
+func TestAClosedDatabaseIsOneFile(t *testing.T) {
+	cfg := liteKit().fresh(t)
+	s, err := Open(t.Context(), cfg, OpenOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustWrite(t, s, batchOf(t, s, 0, entry(0, "a", "e0", 1)))
+	if _, err := s.Totals(t.Context()); err != nil { // a reader is open too
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, beside := range []string{"-wal", "-shm"} {
+		if _, err := os.Stat(string(cfg.URL) + beside); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s is left: %v", beside, err)
+		}
+	}
 }

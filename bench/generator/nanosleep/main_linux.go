@@ -6,6 +6,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"runtime"
 	"slices"
@@ -15,9 +16,29 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func main() {
-	rate, seconds := number(1), number(2)
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) } //nolint:forbidigo // a program of its own
+
+func run(args []string, stdout, stderr io.Writer) int {
+	var rate, seconds int
+	if len(args) == 2 {
+		rate, _ = strconv.Atoi(args[0])
+		seconds, _ = strconv.Atoi(args[1])
+	}
+	if rate <= 0 || seconds <= 0 {
+		fmt.Fprintln(stderr, "usage: nanosleep RATE SECONDS")
+		return 2
+	}
+	late := measure(rate, seconds)
+	slices.Sort(late)
+	at := func(percent int) float64 { return late[(len(late)-1)*percent/100].Seconds() * 1e3 }
+	fmt.Fprintf(stdout, "%.3f %.3f\n", at(50), at(99))
+	return 0
+}
+
+// measure gives how late each wake-up was.
+func measure(rate, seconds int) []time.Duration {
 	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, uintptr(time.Microsecond), 0, 0, 0)
 	late := make([]time.Duration, 0, rate*seconds)
 	start := time.Now()
@@ -29,20 +50,5 @@ func main() {
 		}
 		late = append(late, time.Since(start)-due)
 	}
-	slices.Sort(late)
-	for _, percent := range []int{50, 99} {
-		fmt.Printf("%.3f ", late[(len(late)-1)*percent/100].Seconds()*1e3) //nolint:forbidigo // a program of its own
-	}
-	fmt.Println() //nolint:forbidigo // a program of its own
-}
-
-func number(arg int) int {
-	if len(os.Args) == 3 {
-		if n, err := strconv.Atoi(os.Args[arg]); err == nil && n > 0 {
-			return n
-		}
-	}
-	fmt.Fprintln(os.Stderr, "usage: nanosleep RATE SECONDS")
-	os.Exit(2)
-	return 0
+	return late
 }
