@@ -97,6 +97,7 @@ func TestBenchFindsNothingWhereNothingIsWrong(t *testing.T) {
 // Brokers die under the load. What serve and Kafka promise is held against the
 // log, and a gap tells of the change.
 func TestBenchJudgesARunThroughAKilledBroker(t *testing.T) {
+	t.Parallel()
 	k := kafka.Start(t, kafka.Options{Brokers: 3})
 	run(t, k.Bootstrap(), "topic", "create", "orders", "--replicas", "3", "-c", "min.insync.replicas=2")
 	s := serve(t, k.Bootstrap())

@@ -117,6 +117,7 @@ func TestAddPartitionsWaitsForGroups(t *testing.T) {
 
 // With a broker gone describe says who is missing and goes on telling the rest.
 func TestDescribeWithABrokerKilled(t *testing.T) {
+	t.Parallel()
 	c := kafka.Start(t, kafka.Options{Brokers: 3})
 	brokers := c.Bootstrap()
 	run(t, brokers, "topic", "create", "orders", "-p", "3", "-r", "3")
