@@ -55,7 +55,7 @@ func (p *partition) decode(records []*kgo.Record) *batch {
 // is given back.
 func decode(e *sink.Entry, r *kgo.Record, dec *order.Decoder, topicID string, buf []byte) []byte {
 	e.Offset = r.Offset
-	_ = e.Received.UnmarshalText(client.HeaderBytes(r, client.HeaderReceivedAt)) // zero where it is none
+	e.Received = receivedAt(r)
 	if origin, ok := dlq.OriginOf(r); ok {
 		e.Origin = origin
 	}
@@ -71,6 +71,16 @@ func decode(e *sink.Entry, r *kgo.Record, dec *order.Decoder, topicID string, bu
 	buf = order.Append(buf[:0], &e.Order)
 	e.Hash = sha256.Sum256(buf)
 	return buf
+}
+
+// receivedAt is zero where a record does not tell it, or tells what can't be:
+// such a time would be its partition's newest for ever.
+func receivedAt(r *kgo.Record) (at time.Time) {
+	const skew = 24 * time.Hour // between two clocks
+	if at.UnmarshalText(client.HeaderBytes(r, client.HeaderReceivedAt)) != nil || at.Unix() < 0 || time.Until(at) > skew {
+		return time.Time{}
+	}
+	return at
 }
 
 // refusal says why a record is no order, in the words that HTTP 400 has.
