@@ -134,7 +134,7 @@ func (r *Result) causes(of State) string {
 	}
 	const most = 3
 	if more := len(parts) - most; more > 0 {
-		parts = append(parts[:most], fmt.Sprintf("%d more in the JSON", more))
+		parts = append(parts[:most], fmt.Sprintf("%d more (--json)", more))
 	}
 	return strings.Join(parts, ", ")
 }
@@ -412,7 +412,7 @@ func (r *Result) writeGaps(b *bytes.Buffer) {
 	g.add("GAPS", "LENGTH", "WITHOUT AN ACKNOWLEDGEMENT")
 	for i, s := range r.Gaps {
 		if i == most {
-			g.add("", "", fmt.Sprintf("%d more in the JSON", uint64(len(r.Gaps)-most)+r.GapsMissed))
+			g.add("", "", fmt.Sprintf("%d more (--json)", uint64(len(r.Gaps)-most)+r.GapsMissed))
 			break
 		}
 		what := "of any order"
