@@ -316,7 +316,7 @@ func (r *Replayer) refusedAgain(l *Letter) string {
 	var faults order.Faults
 	switch {
 	case errors.As(err, &faults):
-		return faults[0].String()
+		return faults[0].Reason()
 	case err != nil:
 		return err.Error()
 	case l.Class == sink.RefusedEventConflict:
