@@ -91,10 +91,7 @@ func runDBStatus(ctx context.Context, opts *dbStatusOptions) error {
 	} else {
 		err = printDBStatus(app.Out, view, app.now())
 	}
-	if err != nil {
-		return err
-	}
-	return checkSchema(view)
+	return errors.Join(err, checkSchema(view))
 }
 
 func checkSchema(view *dbStatus) error {
