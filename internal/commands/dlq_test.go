@@ -328,6 +328,17 @@ func TestReplayThatIsInterruptedSaysHowFarItCame(t *testing.T) {
 	}
 }
 
+// The letters of one batch come within a millisecond: that is no rate.
+func TestARateWantsASecond(t *testing.T) {
+	for over, want := range map[time.Duration]string{
+		0: "", time.Millisecond: "", 999 * time.Millisecond: "", time.Second: "44/s", time.Minute: "44/min", time.Hour: "44/h",
+	} {
+		if got := perTime(44, over); got != want {
+			t.Errorf("44 letters in %s: %q, want %q", over, got, want)
+		}
+	}
+}
+
 func TestLettersGoIntoAClosedPipe(t *testing.T) {
 	k := startLettered(t, 2)
 	app := &App{IO: IO{In: strings.NewReader(""), Out: closedPipe{}, Err: new(bytes.Buffer)}, Sources: config.Sources{Environ: []string{"ORDERSCTL_KAFKA_BROKERS=" + k.addr}, WorkDir: t.TempDir()}}
