@@ -328,6 +328,19 @@ func TestReplayThatIsInterruptedSaysHowFarItCame(t *testing.T) {
 	}
 }
 
+func TestWhatIsNoEventIDIsNotShownAsOne(t *testing.T) {
+	k := startLettered(t, 0)
+	r := &kgo.Record{Topic: "orders", Timestamp: time.Now(), Key: []byte("a"), Headers: []kgo.RecordHeader{{Key: client.HeaderEventID, Value: []byte("\x01")}}}
+	if err := k.cl.ProduceSync(t.Context(), dlq.Wrap("orders.dlq", r, dlq.Failure{
+		Refusal: sink.Refusal{Class: sink.RefusedEventID, Reason: client.ErrEventID.Error()}, TopicID: k.id, At: time.Now(), Attempts: 1,
+	})).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	if code, out, talk := k.run("show", "0@0"); code != exitOK || !strings.Contains(out, "   event -\n") {
+		t.Errorf("exit %d\n%s%s", code, out, talk)
+	}
+}
+
 // The letters of one batch come within a millisecond: that is no rate.
 func TestARateWantsASecond(t *testing.T) {
 	for over, want := range map[time.Duration]string{
