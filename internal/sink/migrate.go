@@ -239,6 +239,9 @@ func tablesOf(s Store) *tables {
 	return s.(*postgres).tables // there are two
 }
 
+// NoTables tells the error of a database that answers and has none of our tables.
+func NoTables(err error) bool { return err != nil && missesTable(err) }
+
 func missesTable(err error) bool {
 	return strings.Contains(err.Error(), "no such table") || strings.Contains(err.Error(), "42P01")
 }
