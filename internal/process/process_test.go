@@ -487,6 +487,9 @@ func TestTheBreakerOpensOnARow(t *testing.T) {
 	w.end()
 	w = k.start(f, func(o *Options) { o.DLQBreaker = BreakerOff })
 	until(t, "all is applied", func() bool { return f.at(0) == 72 })
+	if got := w.Status().DLQBreaker; got != "off" {
+		t.Errorf("/status says that the breaker is %q", got)
+	}
 	k.agrees(w.Worker, f)
 }
 
