@@ -19,6 +19,7 @@ import (
 
 	"github.com/ordersctl/ordersctl/internal/client"
 	"github.com/ordersctl/ordersctl/internal/config"
+	"github.com/ordersctl/ordersctl/internal/tail"
 	"github.com/ordersctl/ordersctl/internal/telemetry"
 )
 
@@ -36,7 +37,7 @@ type IO struct {
 
 func processIO() IO {
 	s := IO{
-		In: os.Stdin, Out: &stdout{os.Stdout}, Err: os.Stderr,
+		In: os.Stdin, Out: &stdout{file: os.Stdout}, Err: os.Stderr,
 		InTTY:  term.IsTerminal(int(os.Stdin.Fd())),
 		OutTTY: term.IsTerminal(int(os.Stdout.Fd())),
 		ErrTTY: term.IsTerminal(int(os.Stderr.Fd())),
@@ -49,11 +50,12 @@ func processIO() IO {
 }
 
 // stdout tells its own broken pipe from those of sockets and other files: it
-// alone means that a reader has had enough.
-type stdout struct{ *os.File }
+// alone means that a reader has had enough. The file is not embedded: its
+// WriteString and ReadFrom would go past Write.
+type stdout struct{ file *os.File }
 
 func (s *stdout) Write(p []byte) (int, error) {
-	n, err := s.File.Write(p)
+	n, err := s.file.Write(p)
 	if errors.Is(err, syscall.EPIPE) {
 		err = &goneError{err}
 	}
@@ -65,6 +67,24 @@ type goneError struct{ err error }
 
 func (e *goneError) Error() string { return e.err.Error() }
 func (e *goneError) Unwrap() error { return e.err }
+
+// withoutGone leaves out that a reader went away, which is no fault: nil where
+// that is all there is. What failed beside it counts.
+func withoutGone(err error) error {
+	var gone *goneError
+	if !errors.As(err, &gone) && !errors.Is(err, tail.ErrGone) {
+		return err
+	}
+	var several interface{ Unwrap() []error }
+	if !errors.As(err, &several) {
+		return nil
+	}
+	var rest []error
+	for _, err := range several.Unwrap() {
+		rest = append(rest, withoutGone(err))
+	}
+	return errors.Join(rest...)
+}
 
 // App is what every command can ask for. What costs something (configuration,
 // a client) is made at first use, so that --help works with a broken file.

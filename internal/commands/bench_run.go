@@ -320,10 +320,7 @@ func (r *benchRun) tell(result *bench.Result, hist *bench.Histogram, files *benc
 
 // unwritten tells an output that could not be written from a reader that went
 // away, who had seen enough.
-func unwritten(err error) bool {
-	var gone *goneError
-	return err != nil && !errors.As(err, &gone)
-}
+func unwritten(err error) bool { return withoutGone(err) != nil }
 
 // end is the exit code, which a summary that could not be written makes no
 // better: err is why.

@@ -3,6 +3,7 @@ package commands
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 
 	"github.com/ordersctl/ordersctl/internal/config"
@@ -29,6 +30,14 @@ func (a *App) readDatabase(ctx context.Context, l *config.Loaded) (sink.Store, f
 		a.say("note: by Kafka's offsets alone: %s", err)
 	}
 	return nil, func() {}
+}
+
+// byKafka says why a lag goes by Kafka's offsets though there is a database.
+func byKafka(lag string, err error) string {
+	if sink.NoTables(err) {
+		return fmt.Sprintf("the database has no tables, so %s goes by Kafka's offsets: \"ordersctl db migrate\" makes them", lag)
+	}
+	return fmt.Sprintf("the database does not answer, so %s goes by Kafka's offsets: %s", lag, err)
 }
 
 // databaseName is the database for people, without its password.

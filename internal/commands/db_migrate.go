@@ -50,12 +50,7 @@ func runDBMigrate(ctx context.Context, opts *dbMigrateOptions) error {
 		return err
 	}
 	if opts.dryRun {
-		have, want, err := sink.Schema(ctx, cfg)
-		if err != nil {
-			return err
-		}
-		_, err = fmt.Fprintf(app.Out, "%s   %s\n", cfg.URL, planned(have, want))
-		return err
+		return opts.plan(ctx, cfg)
 	}
 	from, to, err := sink.Migrate(ctx, cfg, app.Logger(opts.cfg))
 	if err != nil {
@@ -66,6 +61,29 @@ func runDBMigrate(ctx context.Context, opts *dbMigrateOptions) error {
 		done = fmt.Sprintf("is at version %d, nothing to do", to)
 	}
 	_, err = fmt.Fprintf(app.Out, "%s   %s\n", cfg.URL, done)
+	return err
+}
+
+func (o *dbMigrateOptions) plan(ctx context.Context, cfg sink.Config) error {
+	have, want, err := sink.Schema(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	text, next := planned(have, want), ""
+	if have == 0 {
+		var name string
+		if name, next, err = sink.Occupied(ctx, cfg); err != nil {
+			return err
+		}
+		if name != "" {
+			text = fmt.Sprintf("is at version 0 and has %s already: would fail", name)
+		} else {
+			next = ""
+		}
+	}
+	if _, err = fmt.Fprintf(o.app.Out, "%s   %s\n", cfg.URL, text); err == nil && next != "" {
+		o.app.say("hint: %s", next)
+	}
 	return err
 }
 

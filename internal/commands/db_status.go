@@ -26,7 +26,8 @@ func newDBStatus(app *App, runF func(context.Context, *dbStatusOptions) error) *
 		Short: "Show the schema's version, the tables' counts and the offsets",
 		Long: `Show the schema's version, the tables' counts and where each consumer group goes
 on. It only reads; counting takes a while in a large database. The exit code is 3
-where the tables are not of the version that this program wants.`,
+where the tables are not of the version that this program wants. "-" is what is not
+known: tables that "ordersctl db migrate" did not make are not counted.`,
 		Example: `  ordersctl db status
   ordersctl db status --db postgres://orders@db.prod/orders -o json`,
 		Args: exactly(0, "no arguments"),
@@ -49,19 +50,20 @@ where the tables are not of the version that this program wants.`,
 	return cmd
 }
 
-// dbStatus is what is shown.
+// dbStatus is what is shown. Nil is what is not known: without a schema of ours
+// a table called orders is somebody else's.
 type dbStatus struct {
 	URL           string     `json:"url"`
 	SchemaVersion int64      `json:"schema_version"`
 	SchemaWanted  int64      `json:"schema_wanted"`
 	ClockOffsetNs int64      `json:"clock_offset_ns"`
 	ClockErrorNs  int64      `json:"clock_uncertainty_ns"`
-	Orders        int64      `json:"orders"`
-	Events        int64      `json:"order_events"`
-	Stale         int64      `json:"stale"`
-	Duplicates    int64      `json:"duplicates"`
-	DeadLettered  int64      `json:"dead_lettered"`
-	Skipped       int64      `json:"skipped_offsets"`
+	Orders        *int64     `json:"orders"`
+	Events        *int64     `json:"order_events"`
+	Stale         *int64     `json:"stale"`
+	Duplicates    *int64     `json:"duplicates"`
+	DeadLettered  *int64     `json:"dead_lettered"`
+	Skipped       *int64     `json:"skipped_offsets"`
 	Offsets       []dbOffset `json:"offsets"`
 }
 
@@ -89,10 +91,7 @@ func runDBStatus(ctx context.Context, opts *dbStatusOptions) error {
 	} else {
 		err = printDBStatus(app.Out, view, app.now())
 	}
-	if err != nil {
-		return err
-	}
-	return checkSchema(view)
+	return errors.Join(err, checkSchema(view))
 }
 
 func checkSchema(view *dbStatus) error {
@@ -112,13 +111,18 @@ func checkSchema(view *dbStatus) error {
 }
 
 func readDBStatus(ctx context.Context, store sink.Store, cfg sink.Config) (*dbStatus, error) {
-	view := &dbStatus{URL: cfg.URL.String(), Offsets: []dbOffset{}}
+	view := &dbStatus{URL: cfg.URL.String()}
 	var err error
 	if view.SchemaVersion, view.SchemaWanted, err = sink.Schema(ctx, cfg); err != nil {
 		return nil, err
 	}
+	offset, uncertainty, err := store.Clock(ctx)
+	if err != nil {
+		return nil, err
+	}
+	view.ClockOffsetNs, view.ClockErrorNs = offset.Nanoseconds(), uncertainty.Nanoseconds()
 	if view.SchemaVersion == 0 {
-		return view, nil // there is nothing to count
+		return view, nil // what is there, if anything, is not ours to count
 	}
 	n, err := store.Totals(ctx)
 	if drift := checkSchema(view); err != nil && drift != nil && view.SchemaVersion > view.SchemaWanted {
@@ -127,13 +131,9 @@ func readDBStatus(ctx context.Context, store sink.Store, cfg sink.Config) (*dbSt
 	if err != nil {
 		return nil, err
 	}
-	view.Orders, view.Events, view.Stale = n.Orders, n.Events, n.Stale
-	view.Duplicates, view.DeadLettered, view.Skipped = n.Duplicates, n.DeadLettered, n.Skipped
-	offset, uncertainty, err := store.Clock(ctx)
-	if err != nil {
-		return nil, err
-	}
-	view.ClockOffsetNs, view.ClockErrorNs = offset.Nanoseconds(), uncertainty.Nanoseconds()
+	view.Orders, view.Events, view.Stale = &n.Orders, &n.Events, &n.Stale
+	view.Duplicates, view.DeadLettered, view.Skipped = &n.Duplicates, &n.DeadLettered, &n.Skipped
+	view.Offsets = []dbOffset{}
 	list, err := store.Committed(ctx, "")
 	for _, c := range list {
 		view.Offsets = append(view.Offsets, dbOffset{c.Group, c.Topic, c.TopicID, c.Partition, c.Next, c.At})
@@ -148,11 +148,8 @@ func printDBStatus(w io.Writer, view *dbStatus, now time.Time) error {
 	}
 	fmt.Fprintf(w, "%s   schema %d of %d   clock %s\n\n", view.URL, view.SchemaVersion, view.SchemaWanted, clock)
 	t := newTable("TABLE", ">RECORDS", "OF THEM")
-	t.add("orders", thousands(view.Orders), "")
-	t.add("order_events", thousands(view.Events), thousands(view.Stale)+" stale")
-	t.add("record_outcomes", thousands(view.Duplicates+view.DeadLettered+view.Skipped), fmt.Sprintf("%s, %s dead-lettered, %s skipped",
-		count(view.Duplicates, "duplicate"), thousands(view.DeadLettered), count(view.Skipped, "offset")))
-	if err := t.print(w); err != nil {
+	view.addTables(t)
+	if err := t.print(w); err != nil || view.Offsets == nil {
 		return err
 	}
 	if len(view.Offsets) == 0 {
@@ -166,4 +163,17 @@ func printDBStatus(w io.Writer, view *dbStatus, now time.Time) error {
 		t.add(printable(o.Group), printable(o.Topic), fmt.Sprint(o.Partition), thousands(o.Next), ago.String()+" ago")
 	}
 	return t.print(w)
+}
+
+func (v *dbStatus) addTables(t *table) {
+	if v.Orders == nil {
+		for _, name := range []string{"orders", "order_events", "record_outcomes"} {
+			t.add(name, "-", "")
+		}
+		return
+	}
+	t.add("orders", thousands(*v.Orders), "")
+	t.add("order_events", thousands(*v.Events), thousands(*v.Stale)+" stale")
+	t.add("record_outcomes", thousands(*v.Duplicates+*v.DeadLettered+*v.Skipped), fmt.Sprintf("%s, %s dead-lettered, %s skipped",
+		count(*v.Duplicates, "duplicate"), thousands(*v.DeadLettered), count(*v.Skipped, "offset")))
 }

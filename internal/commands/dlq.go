@@ -228,9 +228,10 @@ func shellWord(s string) string {
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
-// perTime is "2.1/s", "4.2/min" or "3.1/h", what reads best.
+// perTime is "2.1/s", "4.2/min" or "3.1/h", what reads best; "" of less than a
+// second, the time of a batch or two.
 func perTime(n int, over time.Duration) string {
-	if n < 2 || over <= 0 {
+	if n < 2 || over < time.Second {
 		return ""
 	}
 	r := float64(n) / over.Seconds()

@@ -115,28 +115,36 @@ func (o *dlqListOptions) breaker(ctx context.Context, l *config.Loaded) string {
 	return breakerText(lag.Ask(ctx, adminAddrs(l), l.Status.Timeout), l)
 }
 
+// breakerText goes by what the processes say of themselves: they may be set
+// otherwise than this command.
 func breakerText(answers []lag.Answer, l *config.Loaded) string {
-	seen, open := false, 0
+	seen, open := 0, 0
+	set := map[string]int{}
 	for _, a := range answers {
 		if a.Process == nil || a.Process.Group != l.Process.Group || a.Process.Topic != l.Topic {
 			continue
 		}
-		seen = true
+		seen++
+		set[a.Process.DLQBreaker]++
 		for _, p := range a.Process.Partitions {
 			if p.Reason == "breaker" {
 				open++
 			}
 		}
 	}
-	switch {
+	switch off := set[process.BreakerOff]; {
 	case open > 0:
 		return "breaker open: " + count(open, "partition") + " paused (ordersctl lag)"
-	case !seen:
+	case seen == 0:
 		return ""
-	case l.Process.DLQBreaker == process.BreakerOff:
+	case off == seen:
 		return "breaker off"
+	case off > 0:
+		return fmt.Sprintf("breaker closed, off at %d of %d processes", off, seen)
+	case set[process.BreakerOn] == seen:
+		return "breaker closed (opens at 5 %, or 50 in a row)"
 	}
-	return "breaker closed (opens at 5 %, or 50 in a row)"
+	return "breaker closed"
 }
 
 // letterRow is one letter of the list.

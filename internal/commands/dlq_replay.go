@@ -128,7 +128,7 @@ func (o *dlqReplayOptions) replay(ctx context.Context, l *letters, x *dlq.Index,
 	stop()
 	talk.end()
 	if printErr := printReplay(app.Out, x.Topic, l.config.Topic, result, o.execute); err == nil {
-		err = printErr
+		err = withoutGone(printErr) // how it went still has to be told
 	}
 	var blind *dlq.BlindError
 	if errors.As(err, &blind) {

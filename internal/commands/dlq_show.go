@@ -123,11 +123,8 @@ func (v *shownLetter) print(w io.Writer) error {
 	}
 	row("failed", "%s   group %s   %s, replayed %s before", momentOr(l.Failed), dashed(l.Group), tries(l.Attempts), count(l.Replays, "time"))
 	event, err := l.EventID()
-	switch {
-	case err != nil:
-		event = err.Error()
-	case l.Origin.TopicID == "":
-		event = "-"
+	if err != nil || l.Origin.TopicID == "" {
+		event = "-" // what is wrong with it is the letter's reason
 	}
 	if v.to != "" {
 		row("replayed", "to %s", printable(v.to))

@@ -328,6 +328,30 @@ func TestReplayThatIsInterruptedSaysHowFarItCame(t *testing.T) {
 	}
 }
 
+func TestWhatIsNoEventIDIsNotShownAsOne(t *testing.T) {
+	k := startLettered(t, 0)
+	r := &kgo.Record{Topic: "orders", Timestamp: time.Now(), Key: []byte("a"), Headers: []kgo.RecordHeader{{Key: client.HeaderEventID, Value: []byte("\x01")}}}
+	if err := k.cl.ProduceSync(t.Context(), dlq.Wrap("orders.dlq", r, dlq.Failure{
+		Refusal: sink.Refusal{Class: sink.RefusedEventID, Reason: client.ErrEventID.Error()}, TopicID: k.id, At: time.Now(), Attempts: 1,
+	})).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	if code, out, talk := k.run("show", "0@0"); code != exitOK || !strings.Contains(out, "   event -\n") {
+		t.Errorf("exit %d\n%s%s", code, out, talk)
+	}
+}
+
+// The letters of one batch come within a millisecond: that is no rate.
+func TestARateWantsASecond(t *testing.T) {
+	for over, want := range map[time.Duration]string{
+		0: "", time.Millisecond: "", 999 * time.Millisecond: "", time.Second: "44/s", time.Minute: "44/min", time.Hour: "44/h",
+	} {
+		if got := perTime(44, over); got != want {
+			t.Errorf("44 letters in %s: %q, want %q", over, got, want)
+		}
+	}
+}
+
 func TestLettersGoIntoAClosedPipe(t *testing.T) {
 	k := startLettered(t, 2)
 	app := &App{IO: IO{In: strings.NewReader(""), Out: closedPipe{}, Err: new(bytes.Buffer)}, Sources: config.Sources{Environ: []string{"ORDERSCTL_KAFKA_BROKERS=" + k.addr}, WorkDir: t.TempDir()}}

@@ -67,13 +67,19 @@ func tellFaults(faults order.Faults) []string {
 	return lines
 }
 
+// givenTwice is the decoder's word for a member of ours that comes again.
+const givenTwice = "is given twice"
+
 // pointAtMembers marks the members of the outermost object that have a fault.
 // text is what json.Indent makes: each such member begins a line of its own, two
 // spaces in.
 func pointAtMembers(text string, faults order.Faults) []string {
 	var out []string
 	told := make([]bool, len(faults))
-	seen := map[string]int{}
+	seen, twice := map[string]int{}, map[string]bool{}
+	for _, f := range faults {
+		twice[f.Pointer] = twice[f.Pointer] || f.Detail == givenTwice
+	}
 	lines := strings.Split(text, "\n")
 	for n, line := range lines {
 		if n == maxValueLines {
@@ -88,8 +94,9 @@ func pointAtMembers(text string, faults order.Faults) []string {
 		}
 		seen[pointer]++
 		for i, f := range faults {
-			// A member that is given twice is marked where it comes again.
-			if f.Pointer != pointer || f.Detail == "is given twice" && seen[pointer] < 2 {
+			// A member that is given twice is marked where it comes again; what else is
+			// wrong with it is so of the first, the others were not looked at.
+			if f.Pointer != pointer || twice[pointer] && (f.Detail == givenTwice) != (seen[pointer] > 1) {
 				continue
 			}
 			told[i] = true

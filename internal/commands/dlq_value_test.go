@@ -42,6 +42,29 @@ func TestFaultsArePointedAt(t *testing.T) {
   "status": "paid",
   "timestamp": "2026-11-22T02:41:00Z"
 }`},
+		{"at the one of two that it is true of", `{"id":"a","user_id":"u1","total":"1","total":3,"status":"paid","timestamp":"2026-11-22T02:41:00Z"}`, `
+{
+  "id": "a",
+  "user_id": "u1",
+  "total": "1",
+           ^^^ is a string, wants a number
+  "total": 3,
+           ^ is given twice
+  "status": "paid",
+  "timestamp": "2026-11-22T02:41:00Z"
+}`},
+		{"at every member that is not known", `{"id":"a","x":1,"user_id":"u1","x":2,"total":1,"status":"paid","timestamp":"2026-11-22T02:41:00Z"}`, `
+{
+  "id": "a",
+  "x": 1,
+       ^ is an unknown field
+  "user_id": "u1",
+  "x": 2,
+       ^ is an unknown field
+  "total": 1,
+  "status": "paid",
+  "timestamp": "2026-11-22T02:41:00Z"
+}`},
 		{"at nothing inside another member", `{"id":{"total":"x"},"user_id":["total"],"total":1,"status":"paid","timestamp":"2026-11-22T02:41:00Z"}`, `
 {
   "id": {

@@ -141,7 +141,7 @@ func (o *groupSeekOptions) seek(ctx context.Context, c cluster, targets []lag.Ta
 	if err != nil {
 		return err
 	}
-	if err := o.print(s, c); err != nil {
+	if err := withoutGone(o.print(s, c)); err != nil {
 		return err
 	}
 	if !o.execute {

@@ -252,7 +252,7 @@ func (r *lagRun) report(ctx context.Context) (*lag.Report, error) {
 	}
 	switch {
 	case now.DatabaseErr != nil:
-		r.note(aboutDB, "the database does not answer, so the lag goes by Kafka's offsets: %s", now.DatabaseErr)
+		r.note(aboutDB, "%s", byKafka("the lag", now.DatabaseErr))
 		r.closeDB() // it may be another file when it comes back
 	case r.db != nil:
 		delete(r.told, aboutDB)

@@ -20,7 +20,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/ordersctl/ordersctl/internal/config"
-	"github.com/ordersctl/ordersctl/internal/tail"
 )
 
 // The exit codes. Of several causes the first of 6, 5, 3, 1, 130 counts; 6
@@ -57,14 +56,11 @@ func Run(ctx context.Context, app *App, args []string) int {
 	root.SetIn(app.In)
 	root.SetOut(app.Out)
 	root.SetErr(app.Err)
-	err := root.ExecuteContext(ctx)
+	err := withoutGone(root.ExecuteContext(ctx))
 	if err == nil {
 		return exitOK
 	}
 	code := exitCode(ctx, err)
-	if code == exitOK {
-		return code
-	}
 	var done *doneError
 	if !errors.As(err, &done) {
 		printError(app.Err, err)
@@ -73,12 +69,10 @@ func Run(ctx context.Context, app *App, args []string) int {
 }
 
 func exitCode(ctx context.Context, err error) int {
-	var (
-		coded interface{ ExitCode() int }
-		gone  *goneError
-	)
+	var coded interface{ ExitCode() int }
+	err = withoutGone(err)
 	switch {
-	case errors.As(err, &gone), errors.Is(err, tail.ErrGone):
+	case err == nil:
 		return exitOK // nobody reads on: that is the reader's right
 	case errors.As(err, &coded):
 		return coded.ExitCode()

@@ -16,7 +16,7 @@ func readerGone(w io.Writer) func() bool {
 	if !ok {
 		return nil
 	}
-	conn, err := f.SyscallConn()
+	conn, err := f.file.SyscallConn()
 	if err != nil {
 		return nil
 	}

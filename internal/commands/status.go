@@ -173,7 +173,7 @@ func runStatus(ctx context.Context, opts *statusOptions) error {
 	} else {
 		err = printStatus(opts.app.Out, v)
 	}
-	if err == nil && v.unreachable != nil {
+	if !unwritten(err) && v.unreachable != nil {
 		return &doneError{code: exitUnreachable} // the screen has told why
 	}
 	return err

@@ -165,26 +165,34 @@ func TestStatusHasTheSameKeysWithoutAnEdge(t *testing.T) {
 	}
 }
 
+// What counts is how the process runs that answers, not how this command is
+// configured.
 func TestBreakerAsDLQListTellsIt(t *testing.T) {
-	answer := func(group, reason string) []lag.Answer {
-		return []lag.Answer{{Err: errors.New("refused")}, {Process: &lag.Process{Group: group, Topic: "orders", Partitions: []lag.Standing{{Reason: reason}}}}}
+	answer := func(group, setting, reason string) lag.Answer {
+		return lag.Answer{Process: &lag.Process{Group: group, Topic: "orders", DLQBreaker: setting, Partitions: []lag.Standing{{Reason: reason}}}}
 	}
+	const ours = "orders-process"
 	for name, test := range map[string]struct {
 		answers []lag.Answer
-		setting string
 		want    string
 	}{
-		"no process":               {nil, "on", ""},
-		"another group's process":  {answer("others", "breaker"), "on", ""},
-		"all is well":              {answer("orders-process", ""), "on", "breaker closed (opens at 5 %, or 50 in a row)"},
-		"paused for another cause": {answer("orders-process", "outage"), "on", "breaker closed (opens at 5 %, or 50 in a row)"},
-		"open":                     {answer("orders-process", "breaker"), "on", "breaker open: 1 partition paused (ordersctl lag)"},
-		"off":                      {answer("orders-process", ""), "off", "breaker off"},
+		"no process":               {nil, ""},
+		"another group's process":  {[]lag.Answer{answer("others", "on", "breaker")}, ""},
+		"all is well":              {[]lag.Answer{answer(ours, "on", "")}, "breaker closed (opens at 5 %, or 50 in a row)"},
+		"paused for another cause": {[]lag.Answer{answer(ours, "on", "outage")}, "breaker closed (opens at 5 %, or 50 in a row)"},
+		"open":                     {[]lag.Answer{answer(ours, "on", "breaker")}, "breaker open: 1 partition paused (ordersctl lag)"},
+		"off":                      {[]lag.Answer{answer(ours, "off", "")}, "breaker off"},
+		"off at one of two":        {[]lag.Answer{answer(ours, "off", ""), answer(ours, "on", "")}, "breaker closed, off at 1 of 2 processes"},
+		"off at one, open at one":  {[]lag.Answer{answer(ours, "off", ""), answer(ours, "on", "breaker")}, "breaker open: 1 partition paused (ordersctl lag)"},
+		"one that does not tell":   {[]lag.Answer{answer(ours, "", "")}, "breaker closed"},
 	} {
-		l := &config.Loaded{Config: config.Default()}
-		l.Process.DLQBreaker = test.setting
-		if got := breakerText(test.answers, l); got != test.want {
-			t.Errorf("%s: %q, want %q", name, got, test.want)
+		for _, configured := range []string{process.BreakerOn, process.BreakerOff} {
+			l := &config.Loaded{Config: config.Default()}
+			l.Process.DLQBreaker = configured
+			answers := append([]lag.Answer{{Err: errors.New("refused")}}, test.answers...)
+			if got := breakerText(answers, l); got != test.want {
+				t.Errorf("%s, %s here: %q, want %q", name, configured, got, test.want)
+			}
 		}
 	}
 }
@@ -215,7 +223,7 @@ func TestSlowly(t *testing.T) {
 func TestLagReadsWhatProcessSaysOfItself(t *testing.T) {
 	since := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 	b, err := json.Marshal(process.Status{
-		Group: "orders-process", Topic: "orders", TopicID: "id", State: "draining",
+		Group: "orders-process", Topic: "orders", TopicID: "id", State: "draining", DLQBreaker: "off",
 		Partitions: []process.PartitionStatus{{Partition: 2, State: "paused", Reason: "breaker", Detail: "50 dead letters in a row", Since: &since}},
 	})
 	if err != nil {
@@ -226,7 +234,7 @@ func TestLagReadsWhatProcessSaysOfItself(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := lag.Process{
-		Group: "orders-process", Topic: "orders", TopicID: "id", State: "draining",
+		Group: "orders-process", Topic: "orders", TopicID: "id", State: "draining", DLQBreaker: "off",
 		Partitions: []lag.Standing{{Partition: 2, State: "paused", Reason: "breaker", Detail: "50 dead letters in a row", Since: &since}},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -2,6 +2,7 @@ package commands
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -105,9 +106,7 @@ func alterTopic(ctx context.Context, opts *topicAlterOptions, c cluster, alterat
 		return err
 	}
 	barriers, err := plan.Apply(ctx, c.Client)
-	if printErr := printBarriers(app.Out, opts.name, barriers); printErr != nil {
-		return printErr
-	}
+	err = errors.Join(err, withoutGone(printBarriers(app.Out, opts.name, barriers)))
 	if err != nil {
 		return err
 	}

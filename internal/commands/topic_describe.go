@@ -105,7 +105,7 @@ func (a *App) offsetsOf(db sink.Store, group, name string) func(context.Context,
 	return func(ctx context.Context, id string) map[int32]int64 {
 		rows, err := db.Committed(ctx, group)
 		if err != nil {
-			a.say("note: the database does not answer, so LAG goes by Kafka's offsets: %s", err)
+			a.say("note: %s", byKafka("LAG", err))
 		}
 		at, _ := lag.OfTopic(rows, name, id)
 		return at

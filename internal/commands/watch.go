@@ -23,7 +23,7 @@ type screen struct {
 func newScreen(app *App, spaced bool) *screen {
 	s := &screen{app: app, spaced: spaced}
 	if out, ok := app.Out.(*stdout); ok && app.OutTTY && os.Getenv("TERM") != "dumb" {
-		s.term = cwriter.New(out.File)
+		s.term = cwriter.New(out.file)
 	}
 	return s
 }

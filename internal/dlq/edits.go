@@ -131,16 +131,43 @@ func (e *Edits) order(l *Letter, dec *order.Decoder) (o order.Order, same bool, 
 	return o, same, err
 }
 
+// lineError is of a line that may well be an order and can't be replayed. why is
+// the same for the same cause.
+type lineError struct {
+	why string
+	err error
+}
+
+func (e *lineError) Error() string { return e.err.Error() }
+func (e *lineError) Unwrap() error { return e.err }
+
+// foreign is of a line with a member that is not the letter's.
+func foreign(memberIs, format string, args ...any) error {
+	return &lineError{"the edited line's " + memberIs + " not the letter's", fmt.Errorf(format, args...)}
+}
+
+// whyNot is the cause for which a line is not replayed.
+func whyNot(err error) string {
+	var e *lineError
+	if errors.As(err, &e) {
+		return e.why
+	}
+	return "the edited line is no order"
+}
+
 func readEdit(text []byte, l *Letter, dec *order.Decoder) (o order.Order, same bool, err error) {
 	line := Exported{Key: jsonText(l.Key), Headers: exportHeaders(l.Headers), Origin: l.Origin.String(), OriginTopicID: l.Origin.TopicID}
 	if err := json.Unmarshal(text, &line); err != nil {
 		return o, false, err
 	}
+	const elsewhere = "letter %s is of %s, topic id %s, now: the file is of another topic of that name, or its %s was edited"
 	switch {
-	case line.Origin != l.Origin.String() || line.OriginTopicID != l.Origin.TopicID:
-		return o, false, fmt.Errorf("letter %s is of %s now: the file is of another topic of that name, or its origin was edited", l.Place, l.Origin)
+	case line.Origin != l.Origin.String():
+		return o, false, foreign("origin is", elsewhere, l.Place, l.Origin, l.Origin.TopicID, "origin")
+	case line.OriginTopicID != l.Origin.TopicID:
+		return o, false, foreign("origin_topic_id is", elsewhere, l.Place, l.Origin, l.Origin.TopicID, "origin_topic_id")
 	case !reflect.DeepEqual(line.Headers, exportHeaders(l.Headers)):
-		return o, false, errors.New("its headers were edited; only key and value can be")
+		return o, false, foreign("headers are", "its headers were edited; only key and value can be")
 	}
 	value, err := line.value()
 	if err != nil {
@@ -154,7 +181,8 @@ func readEdit(text []byte, l *Letter, dec *order.Decoder) (o order.Order, same b
 		return o, false, err
 	}
 	if key != o.ID {
-		return o, false, fmt.Errorf("%w: the key is %q, the id %q; make them one", client.ErrKeyMismatch, key, o.ID)
+		err = fmt.Errorf("%w: the key is %q, the id %q; make them one", client.ErrKeyMismatch, key, o.ID)
+		return o, false, &lineError{"the edited line's key is not the order's id", err}
 	}
 	was, err := dec.Decode(l.Value)
 	same = err == nil && was == o && string(l.Key) == key

@@ -297,7 +297,7 @@ func (r *Replayer) judgeEdit(p *replayed, not func(What, string, ...any) *replay
 	o, same, err := r.opts.Edits.order(l, r.dec)
 	if err != nil {
 		r.opts.Tell(err.Error())
-		return not(Invalid, "the edited line is no order")
+		return not(Invalid, "%s", whyNot(err))
 	}
 	p.orderID = o.ID
 	if !same || needsNewID(l) {
@@ -316,7 +316,7 @@ func (r *Replayer) refusedAgain(l *Letter) string {
 	var faults order.Faults
 	switch {
 	case errors.As(err, &faults):
-		return faults[0].String()
+		return faults[0].Reason()
 	case err != nil:
 		return err.Error()
 	case l.Class == sink.RefusedEventConflict:

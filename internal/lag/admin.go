@@ -27,6 +27,7 @@ type Process struct {
 	State      string     `json:"state"`  // running, draining, ended
 	Reason     string     `json:"reason"` // of the whole: kafka, error
 	Detail     string     `json:"detail"`
+	DLQBreaker string     `json:"dlq_breaker"` // on, off; "" of one that does not tell
 	Partitions []Standing `json:"partitions"`
 }
 

@@ -11,7 +11,7 @@ import (
 func (d *Decoder) explain(data []byte) (Order, error) {
 	s := scanner{data: data}
 	if !s.document() {
-		return Order{}, Faults{{Detail: s.why}}
+		return Order{}, Faults{{Detail: s.why, Cause: s.cause}}
 	}
 	s = scanner{data: data}
 	s.space()

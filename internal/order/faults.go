@@ -32,6 +32,9 @@ type Fault struct {
 	Pointer string `json:"pointer"`
 	// Detail says what is wrong, as a predicate: "is a string, wants a number".
 	Detail string `json:"detail"`
+	// Cause is Detail without what is another in each document, the offset of a byte, where it
+	// has such; "" else. See [Fault.Reason].
+	Cause string `json:"-"`
 }
 
 // String is one line of printable ASCII, whatever the input was: "/total: is a string, wants a number".
@@ -40,6 +43,14 @@ func (f Fault) String() string {
 		return "the order " + f.Detail
 	}
 	return f.Pointer + ": " + f.Detail
+}
+
+// Reason is as String, but the same for the same cause: faults are counted by it.
+func (f Fault) Reason() string {
+	if f.Cause != "" {
+		f.Detail = f.Cause
+	}
+	return f.String()
 }
 
 // Faults is everything that is wrong with an order: what stands in the document in its order,

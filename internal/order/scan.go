@@ -12,13 +12,15 @@ import (
 const maxDepth = 64
 
 // scanner walks over JSON (RFC 8259) without building anything. Its methods advance pos over what
-// they name and are false at the first byte that is not JSON, with why set. Whether strings are
+// they name and are false at the first byte that is not JSON, with why set, and cause where why
+// has an offset. Whether strings are
 // UTF-8 is left to [appendUnquoted], for the strings that matter.
 type scanner struct {
 	data  []byte
 	pos   int
 	depth int
 	why   string
+	cause string
 }
 
 // document is one value with nothing but space around it.
@@ -42,15 +44,21 @@ func (s *scanner) document() bool {
 	return true
 }
 
+// fail words what is no JSON. Where it ends is chance, and so is what would have come next: of
+// all that break off the cause is one.
 func (s *scanner) fail(want string) bool {
-	switch {
-	case s.pos >= len(s.data):
+	if s.pos >= len(s.data) {
 		s.why = fmt.Sprintf("is not JSON: it ends at byte %d, wants %s", len(s.data), want)
-	case ' ' < s.data[s.pos] && s.data[s.pos] < 0x7f:
-		s.why = fmt.Sprintf("is not JSON: byte %d is %q, wants %s", s.pos, s.data[s.pos], want)
-	default:
-		s.why = fmt.Sprintf("is not JSON: byte %d is 0x%02x, wants %s", s.pos, s.data[s.pos], want)
+		s.cause = "is not JSON: it ends too early"
+		return false
 	}
+	format := "0x%02x"
+	if ' ' < s.data[s.pos] && s.data[s.pos] < 0x7f {
+		format = "%q"
+	}
+	found := fmt.Sprintf(format, s.data[s.pos])
+	s.why = fmt.Sprintf("is not JSON: byte %d is %s, wants %s", s.pos, found, want)
+	s.cause = fmt.Sprintf("is not JSON: it has %s, wants %s", found, want)
 	return false
 }
 
@@ -95,7 +103,8 @@ func (s *scanner) value() bool {
 // nested is an object or an array, whose items are separated by commas.
 func (s *scanner) nested(closing byte, item func() bool) bool {
 	if s.depth++; s.depth > maxDepth {
-		s.why = fmt.Sprintf("is nested deeper than %d levels at byte %d", maxDepth, s.pos)
+		s.cause = fmt.Sprintf("is nested deeper than %d levels", maxDepth)
+		s.why = fmt.Sprintf("%s at byte %d", s.cause, s.pos)
 		return false
 	}
 	s.pos++

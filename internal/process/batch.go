@@ -90,7 +90,7 @@ func refusal(r *kgo.Record, o *order.Order, err error) *sink.Refusal {
 	switch {
 	case errors.As(err, &faults):
 		f.Faults = faults
-		f.Reason = faults[0].String() // of many the first: letters are counted by it
+		f.Reason = faults[0].Reason() // of many the first: letters are counted by it
 		if len(faults) == 1 && faults[0].Pointer == "" {
 			f.Class = sink.RefusedDecode
 		}

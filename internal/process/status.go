@@ -19,6 +19,7 @@ type Status struct {
 	Reason     string            `json:"reason,omitempty"` // kafka where it does not answer, error where one ended the run
 	Detail     string            `json:"detail,omitempty"`
 	Since      *time.Time        `json:"since,omitempty"`
+	DLQBreaker string            `json:"dlq_breaker"` // on, off: as it is set
 	Partitions []PartitionStatus `json:"partitions"`
 }
 
@@ -45,7 +46,7 @@ const slowAfter = 3 * time.Second
 
 // Status is how this member stands now.
 func (w *Worker) Status() Status {
-	s := Status{Group: w.opts.Group, Topic: w.opts.Topic, TopicID: w.info.ID, State: "running", Partitions: []PartitionStatus{}}
+	s := Status{Group: w.opts.Group, Topic: w.opts.Topic, TopicID: w.info.ID, State: "running", DLQBreaker: w.opts.DLQBreaker, Partitions: []PartitionStatus{}}
 	w.mu.Lock()
 	away, over := w.away, w.over
 	w.mu.Unlock()

@@ -116,6 +116,27 @@ func TestMigrateNowhere(t *testing.T) {
 	}
 }
 
+// TestMigrateOccupied has somebody else's table in the way; a schema of its own
+// is the way out.
+func TestMigrateOccupied(t *testing.T) {
+	cfg := postgresKit().fresh(t)
+	cfg.URL += "&search_path=shop"
+	exec(t, databaseOf(cfg), "CREATE SCHEMA shop", "CREATE TABLE shop.orders (id int)", "CREATE SCHEMA ours")
+	name, hint, err := Occupied(t.Context(), cfg)
+	if err != nil || name != "orders" || hint != ownSchema {
+		t.Errorf("%q is in the way, hint %q, %v", name, hint, err)
+	}
+	_, _, err = Migrate(t.Context(), cfg, quiet())
+	explained(t, err, `relation "orders" already exists`, "search_path in the URL", 1)
+	cfg.URL = URL(strings.Replace(string(cfg.URL), "=shop", "=ours", 1))
+	if name, _, err := Occupied(t.Context(), cfg); err != nil || name != "" {
+		t.Errorf("%q is in the way, %v", name, err)
+	}
+	if _, to, err := Migrate(t.Context(), cfg, quiet()); err != nil || to < 1 {
+		t.Errorf("migrated to %d, %v", to, err)
+	}
+}
+
 func TestPasswordFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "password")
 	if err := os.WriteFile(file, []byte(pgserver.Password+"\n"), 0o600); err != nil {

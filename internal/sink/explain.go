@@ -21,7 +21,11 @@ import (
 // exitUsage is the exit code of a configuration that can't be meant.
 const exitUsage = 2
 
-const migrateHint = `"ordersctl db migrate" makes and changes the tables`
+const (
+	migrateHint = `"ordersctl db migrate" makes and changes the tables`
+	ownSchema   = "it is not known to be ordersctl's: name another database, or a schema of its own by search_path in the URL"
+	ownFile     = "it is not known to be ordersctl's: name another file with --db"
+)
 
 // explain gives an error its next step.
 func explain(err error, doing string, t target) error {
@@ -146,6 +150,8 @@ func explainFile(e *Error, t target) {
 		e.Class, e.Next, e.code = ClassDeploy, "see to its rights, "+other, exitUnreachable
 	case strings.Contains(err.Error(), "no such table"), strings.Contains(err.Error(), "no such column"):
 		e.Next = migrateHint
+	case strings.Contains(err.Error(), "already exists"):
+		e.Next = ownFile
 	case errors.As(err, &lite):
 		switch lite.Code() & 0xff {
 		case sqlite3.SQLITE_NOTADB:
@@ -203,6 +209,8 @@ func hintOfState(p *pgconn.PgError, t target) (hint string, code int) {
 	switch {
 	case p.Code == "42P01", p.Code == "42703":
 		return migrateHint, 0
+	case p.Code == "42P07":
+		return ownSchema, 0
 	case p.Code == "42501":
 		return "docs/database.md lists the rights that the user needs", 0
 	case p.Code == "3F000":

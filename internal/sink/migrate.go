@@ -201,6 +201,28 @@ func Schema(ctx context.Context, cfg Config) (have, want int64, err error) {
 	return version.Int64, want, explain(err, "read the schema of "+t.target.shown, t.target)
 }
 
+// Occupied names a table or view of somebody else that has the name of one of
+// ours, "" for none, in a database whose schema is of version 0: migrating it
+// would fail. hint is the way out.
+func Occupied(ctx context.Context, cfg Config) (name, hint string, err error) {
+	s, err := Open(ctx, cfg, OpenOptions{ReadOnly: true})
+	if cfg.URL.IsFile() && errors.Is(err, fs.ErrNotExist) {
+		return "", "", nil
+	}
+	if err != nil {
+		return "", "", err
+	}
+	defer s.Close() //nolint:errcheck // nothing was written
+	t := tablesOf(s)
+	query, hint := "SELECT min(name) FROM sqlite_master WHERE name IN ", ownFile
+	if t.target.file == "" {
+		query, hint = "SELECT min(relname) FROM pg_class WHERE relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema()) AND relname IN ", ownSchema
+	}
+	var found sql.NullString
+	err = t.reads.QueryRowContext(ctx, query+"('orders', 'order_events', 'record_outcomes', 'consumer_offsets', 'consumer_progress')").Scan(&found)
+	return found.String, hint, explain(err, "read the schema of "+t.target.shown, t.target)
+}
+
 // wanted is the highest version among the migrations.
 func wanted() (int64, error) {
 	list, err := fs.ReadDir(migrations, "migrations/postgres")
@@ -216,6 +238,9 @@ func tablesOf(s Store) *tables {
 	}
 	return s.(*postgres).tables // there are two
 }
+
+// NoTables tells the error of a database that answers and has none of our tables.
+func NoTables(err error) bool { return err != nil && missesTable(err) }
 
 func missesTable(err error) bool {
 	return strings.Contains(err.Error(), "no such table") || strings.Contains(err.Error(), "42P01")
