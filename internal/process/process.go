@@ -38,6 +38,9 @@ const (
 	// Of one broker's answer, as it is in the log; see unpacker for what it becomes.
 	maxFetch       = 8 << 20
 	sessionTimeout = 15 * time.Second
+	// Partitions that were added are seen after so long at the latest, not after
+	// the library's 5 min. Usually look sees them before.
+	metadataAge = 30 * time.Second
 	// How long the group may take for what is not a batch: commit, leave.
 	lastWords = 5 * time.Second
 	// Both of them: with the usual drain timeout less than the 30 s after which who
@@ -77,6 +80,7 @@ type Worker struct {
 	ready    chan struct{} // closed when kafka is set: the callbacks come before
 	draining atomic.Bool
 	looking  atomic.Bool    // at the topic's id
+	counted  atomic.Int32   // partitions of the topic
 	ended    sync.WaitGroup // partitions' workers
 	fail     context.CancelCauseFunc
 	calls    calls
@@ -139,6 +143,7 @@ func (w *Worker) findTopics(ctx context.Context) error {
 		return client.Explain(err, w.opts.Kafka)
 	}
 	w.info = TopicInfo{Name: w.opts.Topic, ID: topic.FormatID(id), Partitions: partitions}
+	w.counted.Store(int32(partitions)) //nolint:gosec // Kafka's own number is an int32
 	w.dlqID, _, err = topic.Exists(ctx, adm, w.opts.DLQTopic)
 	var missing *topic.MissingError
 	switch {
@@ -252,6 +257,7 @@ func (w *Worker) clientOptions() []kgo.Opt {
 		kgo.ConsumeTopics(w.opts.Topic),
 		kgo.Balancers(kgo.CooperativeStickyBalancer()),
 		kgo.DisableAutoCommit(),
+		kgo.MetadataMaxAge(metadataAge),
 		// A member that was killed holds its partitions so long. Heartbeats depend on
 		// neither batches nor the database, so Kafka's 45 s would only be waited for.
 		kgo.SessionTimeout(sessionTimeout),
