@@ -43,9 +43,10 @@ const (
 	metadataAge = 30 * time.Second
 	// How long the group may take for what is not a batch: commit, leave.
 	lastWords = 5 * time.Second
-	// Both of them: with the usual drain timeout less than the 30 s after which who
-	// waits for the end kills.
-	farewell = 8 * time.Second
+	// Both of them, and after that the closing: with the usual drain timeout less
+	// than the 30 s after which who waits for the end kills.
+	farewell = 5 * time.Second
+	closing  = 2 * time.Second
 )
 
 // Options is what a Worker is made of.
@@ -213,12 +214,12 @@ func (w *Worker) Close() { w.admin.Close() }
 // an error, where going on could lose or double something. Run closes what New
 // opened.
 func (w *Worker) Run(ctx context.Context) error {
-	defer w.admin.Close()
 	work, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
 	w.fail = fail
 	var err error
 	if w.kafka, err = client.New(w.opts.Kafka, w.log, w.clientOptions()...); err != nil {
+		w.admin.Close()
 		return err
 	}
 	close(w.ready)
@@ -231,7 +232,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	}
 	w.drain(context.WithoutCancel(ctx))
 	stop()
-	beside.Wait()
+	w.close(&beside)
 	var cause error
 	if ctx.Err() == nil {
 		cause = context.Cause(work)
@@ -358,19 +359,39 @@ func (w *Worker) drain(ctx context.Context) {
 	abandoned := w.letGo(partitions, w.opts.DrainTimeout)
 	ctx, cancel := context.WithTimeout(ctx, farewell)
 	defer cancel()
-	w.commitLast(ctx, partitions)
+	last, enough := context.WithTimeout(ctx, farewell/2) // the group is to be left, too
+	w.commitLast(last, partitions)
+	enough()
 	w.kafka.AllowRebalance()
 	if err := w.kafka.LeaveGroupContext(ctx); err != nil {
 		w.log.Warn("the group was not left in order, its partitions are given away after the session timeout", "group", w.opts.Group, "err", err)
 	}
-	w.kafka.Close()
-	w.large.close()
-	w.ended.Wait()
 	queued := 0
 	for _, p := range partitions {
 		queued += p.queued()
 	}
 	w.log.Info("drained", "unapplied_records", queued, "abandoned_batches", abandoned, "note", "what is not applied is in the log")
+}
+
+// close closes what there is. It does not wait long for a broker that does not
+// answer: the clients do, for half a minute, and nothing comes of it.
+func (w *Worker) close(beside *sync.WaitGroup) {
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		defer w.admin.Close()
+		w.kafka.Close()
+		w.large.close()
+		w.ended.Wait()
+		beside.Wait()
+	}()
+	timer := time.NewTimer(closing)
+	defer timer.Stop()
+	select {
+	case <-closed:
+	case <-timer.C:
+		w.log.Warn("the connections to Kafka do not close, they are not waited for", "timeout", closing.String())
+	}
 }
 
 // letGo ends the workers of these partitions: they finish the batch in flight,
