@@ -78,13 +78,14 @@ type Worker struct {
 	letters int // max.message.bytes of the dead letter topic
 	unpack  *unpacker
 
-	ready    chan struct{} // closed when kafka is set: the callbacks come before
-	draining atomic.Bool
-	looking  atomic.Bool    // at the topic's id
-	counted  atomic.Int32   // partitions of the topic
-	ended    sync.WaitGroup // partitions' workers
-	fail     context.CancelCauseFunc
-	calls    calls
+	ready      chan struct{} // closed when kafka is set: the callbacks come before
+	draining   atomic.Bool
+	looking    atomic.Bool    // at the topic's id
+	counted    atomic.Int32   // partitions of the topic
+	recognized atomic.Bool    // the database was held against the group
+	ended      sync.WaitGroup // partitions' workers
+	fail       context.CancelCauseFunc
+	calls      calls
 
 	mu         sync.Mutex
 	partitions map[int32]*partition      // guarded by mu: ours
@@ -411,51 +412,4 @@ func (w *Worker) letGo(partitions []*partition, timeout time.Duration) int {
 		}
 	}
 	return abandoned
-}
-
-// calls are what is to be done between polls, where neither records nor a
-// rebalance can come in between.
-type calls struct {
-	mu   sync.Mutex
-	list []func()           // guarded by mu
-	wake context.CancelFunc // guarded by mu: ends the poll
-
-	hungry chan struct{} // a partition would take more
-}
-
-func (c *calls) hunger() {
-	select {
-	case c.hungry <- struct{}{}:
-	default:
-	}
-}
-
-func (c *calls) add(f func()) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.list = append(c.list, f)
-	if c.wake != nil {
-		c.wake()
-	}
-}
-
-// poll notes how the poll to come is ended, and ends it where there is
-// something to do already.
-func (c *calls) poll(wake context.CancelFunc) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.wake = wake
-	if len(c.list) > 0 {
-		wake()
-	}
-}
-
-func (c *calls) run() {
-	c.mu.Lock()
-	list := c.list
-	c.list = nil
-	c.mu.Unlock()
-	for _, f := range list {
-		f()
-	}
 }
