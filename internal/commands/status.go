@@ -117,6 +117,9 @@ type statusProcess struct {
 	OffsetsBy   string         `json:"offsets_by"`
 	Paused      map[string]int `json:"paused"` // partitions by reason; null where process can't be asked
 	Problems    []string       `json:"problems"`
+
+	unread  []int32 // partitions with records that no member has
+	waiting int64   // the records there
 }
 
 type statusDB struct {
@@ -383,6 +386,7 @@ func (v *statusView) setReport(r *lag.Report) {
 	m := int64(len(r.Group.Members))
 	p := &v.Process
 	p.State, p.Members, p.Lag, p.Out, p.Drain, p.OffsetsBy, p.Problems = r.Group.State, &m, r.All.Lag, r.All.Out, r.All.Drain, r.By, r.Problems
+	p.unread, p.waiting = r.Unread()
 	if paused, known := r.Paused(); known || len(paused) > 0 {
 		p.Paused = paused
 	}

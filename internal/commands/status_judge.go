@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/ordersctl/ordersctl/internal/lag"
+	"github.com/ordersctl/ordersctl/internal/topic"
 )
 
 // judge makes the verdict. What can't be asked from here may be well: only what
@@ -32,6 +33,9 @@ func (v *statusView) judge() {
 		find("warn", "process: %s", p)
 	}
 	p := &v.Process
+	if len(p.unread) > 0 {
+		find("warn", "process: nobody reads what waits in partition %s: %s", topic.JoinIDs(p.unread), count(p.waiting, "record"))
+	}
 	switch {
 	case p.Members == nil:
 	case *p.Members == 0 && p.Lag != nil && *p.Lag > 0:

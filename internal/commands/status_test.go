@@ -112,6 +112,7 @@ func TestVerdictOfStatus(t *testing.T) {
 		{"all is well", func(*statusView) {}, "ok", ""},
 		{"nobody reads, and nothing waits", func(v *statusView) { v.Process.Members = ptr(0) }, "ok", ""},
 		{"nobody reads what waits", func(v *statusView) { v.Process.Members, v.Process.Lag = ptr(0), ptr(1) }, "warn", "process: nobody reads what waits: 1 record"},
+		{"nobody reads a part of it", func(v *statusView) { v.Process.Lag, v.Process.unread, v.Process.waiting = nil, []int32{3, 4}, 27 }, "warn", "process: nobody reads what waits in partition 3,4: 27 records"},
 		{"it falls behind", func(v *statusView) { v.Process.Drain.State = lag.DrainNever }, "warn", "process: at this speed the backlog does not end"},
 		{"offsets are odd", func(v *statusView) { v.Process.Problems = []string{"x"} }, "warn", "process: x"},
 		{"letters are open", func(v *statusView) { v.DLQ.Open = ptr(1) }, "warn", "dlq: 1 open letter"},

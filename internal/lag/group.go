@@ -52,6 +52,9 @@ func cut(s string, n int) string {
 // stateDead is Kafka's word for a group that it does not know.
 const stateDead = "dead"
 
+// stateStable is its word for one whose partitions are dealt out.
+const stateStable = "stable"
+
 // Exists tells whether Kafka knows the group.
 func (g Group) Exists() bool { return g.State != stateDead }
 

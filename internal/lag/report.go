@@ -246,6 +246,26 @@ func (r *Report) Tell(answers []Answer) {
 	}
 }
 
+// Unread are the partitions with something to read that no member has while
+// the group has members, and how many records those are. While it is dealt out
+// anew nothing is said: nobody has anything then.
+func (r *Report) Unread() (partitions []int32, records int64) {
+	if len(r.Group.Members) == 0 || r.Group.State != stateStable {
+		return nil, 0
+	}
+	for _, p := range r.Partitions {
+		waits := p.Lag
+		if waits == nil && p.Start != nil && p.End != nil { // nobody has ever read it
+			n := *p.End - *p.Start
+			waits = &n
+		}
+		if p.Member == nil && waits != nil && *waits > 0 {
+			partitions, records = append(partitions, p.Partition), records+*waits
+		}
+	}
+	return partitions, records
+}
+
 // Paused counts the partitions that stand still, by reason. known is false
 // where no process of the group was asked for some partition.
 func (r *Report) Paused() (by map[string]int, known bool) {

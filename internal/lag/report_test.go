@@ -199,6 +199,33 @@ func TestDrain(t *testing.T) {
 	}
 }
 
+// Partitions that were added have no offset yet, and no member before the group
+// has seen them.
+func TestPartitionsThatNoMemberHas(t *testing.T) {
+	member := lag.Member{ID: "a", Partitions: map[string][]int32{"orders": {0}}}
+	for _, test := range []struct {
+		name    string
+		group   lag.Group
+		ends    []int64
+		want    []int32
+		records int64
+	}{
+		{"they hold records", lag.Group{State: "stable", Members: []lag.Member{member}}, []int64{10, 10, 4, 3}, []int32{1, 2, 3}, 15},
+		{"they are empty, or read to the end", lag.Group{State: "stable", Members: []lag.Member{member}}, []int64{10, 2, 0}, nil, 0},
+		{"they are being dealt out", lag.Group{State: "preparingrebalance", Members: []lag.Member{member}}, []int64{10, 10, 4}, nil, 0},
+		{"there is no member at all", lag.Group{State: "empty"}, []int64{10, 10, 4}, nil, 0},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			l := look(noon, "id", []int64{1, 2}, test.ends...)
+			l.Group = test.group
+			got, records := lag.Between(nil, l).Unread()
+			if diff := cmp.Diff(test.want, got); diff != "" || records != test.records {
+				t.Errorf("%d records, want %d; %s", records, test.records, diff)
+			}
+		})
+	}
+}
+
 func TestProcessesTellOfTheirOwnPartitions(t *testing.T) {
 	r := lag.Between(nil, look(noon, "id", []int64{1, 2, 3}, 10, 10, 10))
 	r.Group.Name = "orders-process"

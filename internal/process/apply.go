@@ -51,6 +51,7 @@ func (p *partition) apply(records []*kgo.Record) bool {
 			return false
 		case errors.As(err, &tripped):
 			if tripped.cut == 0 {
+				p.resumeOthers(pausedBreaker) // the database has answered
 				p.trip(tripped)
 				return true
 			}
@@ -75,10 +76,12 @@ func (p *partition) apply(records []*kgo.Record) bool {
 			} else if next != b.First {
 				// The COMMIT had happened, or another server has taken over with less.
 				p.w.log.Warn("after a lost connection the database stands elsewhere, reading from there", "partition", p.number, "offset", b.First, "next", next)
+				p.healed()
 				p.seek(next)
 				return true
 			} else if tooLong(err) && len(b.Entries) > 1 {
 				p.halve(len(b.Entries))
+				p.retry()
 				p.seek(next) // its records are read again, in smaller batches
 				return true
 			}
@@ -172,17 +175,38 @@ func (p *partition) resumeOthers(but string) {
 	for _, reason := range []string{pausedOutage, pausedDeploy, pausedLetters, pausedKafka} {
 		if reason != but {
 			delete(p.reasons, reason) // another one comes at once: nothing is fetched in between
+			delete(p.since, reason)
 		}
 	}
 }
 
-// healed takes all of them back, and says so where there was one.
+// healed takes all of them back, and says so where there was one. After a batch
+// that was not written that is so once one is: a database that tells where it
+// stands may take nothing all the same.
 func (p *partition) healed() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, reason := range []string{pausedOutage, pausedDeploy, pausedLetters, pausedKafka} {
+		since, ok := p.since[reason]
+		if info, paused := p.reasons[reason]; paused {
+			since, ok = info.since, true
+		}
+		if ok {
+			p.w.log.Info("going on", "partition", p.number, "next", p.next, "after", time.Since(since).Round(time.Millisecond).String(), "reason", reason)
+		}
+	}
+	clear(p.since)
+	p.resumeLocked(pausedOutage, pausedDeploy, pausedLetters, pausedKafka)
+}
+
+// retry has records fetched though no batch was written yet. Where that fails
+// again the partition stands still since it did first.
+func (p *partition) retry() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, reason := range []string{pausedOutage, pausedDeploy, pausedLetters, pausedKafka} {
 		if info, ok := p.reasons[reason]; ok {
-			p.w.log.Info("going on", "partition", p.number, "next", p.next, "after", time.Since(info.since).Round(time.Millisecond).String(), "reason", reason)
+			p.since[reason] = info.since
 		}
 	}
 	p.resumeLocked(pausedOutage, pausedDeploy, pausedLetters, pausedKafka)
@@ -193,6 +217,7 @@ func (p *partition) relocate() bool {
 	p.pause(pausedSeek, "")
 	next, ok := p.found(nil, &backoff{})
 	if ok {
+		p.healed()
 		p.seek(next)
 	}
 	return ok
@@ -211,7 +236,6 @@ func (p *partition) found(err error, pause *backoff) (int64, bool) {
 		if err = cmp.Or(failed, unknown[p.number]); err == nil {
 			l := at[p.number]
 			p.saw(l.end)
-			p.healed()
 			p.breaker = l.breaker
 			return l.next, true
 		}

@@ -111,6 +111,7 @@ func (w *Worker) position(ctx context.Context, given map[string]map[int32]kgo.Of
 	}
 	pause := backoff{}
 	for {
+		w.recognize(ctx)
 		at, unknown, err := w.locate(ctx, numbers)
 		if err == nil {
 			offsets := map[int32]kgo.Offset{}

@@ -54,9 +54,12 @@ func (w *Worker) retain(ctx context.Context, floors []sink.Place) {
 // What it does not say shows: in the partition, and where nobody answers at all
 // in the whole.
 func (w *Worker) look(ctx context.Context) (floors []sink.Place) {
-	err := w.sameTopic(ctx)
+	partitions, err := w.countPartitions(ctx)
 	if err != nil && w.fatal(ctx, err) {
 		return nil
+	}
+	if err == nil {
+		w.grown(partitions)
 	}
 	var missing *topic.MissingError
 	if errors.As(err, &missing) { // that is an answer
@@ -98,6 +101,16 @@ func (w *Worker) look(ctx context.Context) (floors []sink.Place) {
 		p.mu.Unlock()
 	}
 	return floors
+}
+
+// grown has the group's client look for partitions that were added: nobody
+// reads them before it has seen them.
+func (w *Worker) grown(partitions int) {
+	now := int32(partitions) //nolint:gosec // Kafka's own number is an int32
+	if had := w.counted.Swap(now); now > had {
+		w.log.Info("the topic has more partitions now", "topic", w.opts.Topic, "had", had, "partitions", now)
+		w.kafka.ForceMetadataRefresh()
+	}
 }
 
 // answers notes whether Kafka does, nil where it does.

@@ -53,6 +53,7 @@ type partition struct {
 	astray  bool                 // guarded by mu: the log has no record at expect; look when the queue is empty
 	met     bool                 // guarded by mu: the client has come to where it was sent, or let itself be sent again
 	reasons map[string]pauseInfo // guarded by mu: why it is not fetched
+	since   map[string]time.Time // guarded by mu: of reasons that were taken back to try once more
 	blind   pauseInfo            // guarded by mu: since when Kafka does not tell of its log, zero where it does
 	waiting time.Time            // guarded by mu: timestamp of the record at next, where it was read
 	grew    time.Time            // guarded by mu: when end was seen to move last
@@ -73,7 +74,7 @@ func newPartition(w *Worker, number int32) *partition {
 	p := &partition{
 		w: w, number: number, breaker: new(breaker), most: w.opts.BatchRecords,
 		stopping: make(chan struct{}), done: make(chan struct{}), arrived: make(chan struct{}, 1),
-		next: -1, end: -1, sent: -1, reasons: map[string]pauseInfo{},
+		next: -1, end: -1, sent: -1, reasons: map[string]pauseInfo{}, since: map[string]time.Time{},
 	}
 	// Not of the run's context: the batch in flight is finished.
 	p.ctx, p.cancel = context.WithCancel(context.Background()) //nolint:forbidigo // a callback of the Kafka client has none that lives on
@@ -94,6 +95,7 @@ func (p *partition) start(at location) {
 func (p *partition) startLater(err error) {
 	p.begin(func() { p.pauseLocked(pausedSeek, "") }, func() {
 		if next, ok := p.found(err, &backoff{}); ok {
+			p.healed()
 			p.seek(next)
 			p.work()
 		}
@@ -259,7 +261,11 @@ func (p *partition) pauseLocked(reason, detail string) {
 		p.reasons[reason] = pauseInfo{old.since, detail}
 		return
 	}
-	p.reasons[reason] = pauseInfo{time.Now(), detail}
+	since, ok := p.since[reason]
+	if !ok {
+		since = time.Now()
+	}
+	p.reasons[reason] = pauseInfo{since, detail}
 	if len(p.reasons) == 1 && !p.gone {
 		p.w.kafka.PauseFetchPartitions(p.set())
 	}

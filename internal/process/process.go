@@ -38,11 +38,15 @@ const (
 	// Of one broker's answer, as it is in the log; see unpacker for what it becomes.
 	maxFetch       = 8 << 20
 	sessionTimeout = 15 * time.Second
+	// Partitions that were added are seen after so long at the latest, not after
+	// the library's 5 min. Usually look sees them before.
+	metadataAge = 30 * time.Second
 	// How long the group may take for what is not a batch: commit, leave.
 	lastWords = 5 * time.Second
-	// Both of them: with the usual drain timeout less than the 30 s after which who
-	// waits for the end kills.
-	farewell = 8 * time.Second
+	// Both of them, and after that the closing: with the usual drain timeout less
+	// than the 30 s after which who waits for the end kills.
+	farewell = 5 * time.Second
+	closing  = 2 * time.Second
 )
 
 // Options is what a Worker is made of.
@@ -74,12 +78,14 @@ type Worker struct {
 	letters int // max.message.bytes of the dead letter topic
 	unpack  *unpacker
 
-	ready    chan struct{} // closed when kafka is set: the callbacks come before
-	draining atomic.Bool
-	looking  atomic.Bool    // at the topic's id
-	ended    sync.WaitGroup // partitions' workers
-	fail     context.CancelCauseFunc
-	calls    calls
+	ready      chan struct{} // closed when kafka is set: the callbacks come before
+	draining   atomic.Bool
+	looking    atomic.Bool    // at the topic's id
+	counted    atomic.Int32   // partitions of the topic
+	recognized atomic.Bool    // the database was held against the group
+	ended      sync.WaitGroup // partitions' workers
+	fail       context.CancelCauseFunc
+	calls      calls
 
 	mu         sync.Mutex
 	partitions map[int32]*partition      // guarded by mu: ours
@@ -139,6 +145,7 @@ func (w *Worker) findTopics(ctx context.Context) error {
 		return client.Explain(err, w.opts.Kafka)
 	}
 	w.info = TopicInfo{Name: w.opts.Topic, ID: topic.FormatID(id), Partitions: partitions}
+	w.counted.Store(int32(partitions)) //nolint:gosec // Kafka's own number is an int32
 	w.dlqID, _, err = topic.Exists(ctx, adm, w.opts.DLQTopic)
 	var missing *topic.MissingError
 	switch {
@@ -208,12 +215,12 @@ func (w *Worker) Close() { w.admin.Close() }
 // an error, where going on could lose or double something. Run closes what New
 // opened.
 func (w *Worker) Run(ctx context.Context) error {
-	defer w.admin.Close()
 	work, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
 	w.fail = fail
 	var err error
 	if w.kafka, err = client.New(w.opts.Kafka, w.log, w.clientOptions()...); err != nil {
+		w.admin.Close()
 		return err
 	}
 	close(w.ready)
@@ -226,7 +233,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	}
 	w.drain(context.WithoutCancel(ctx))
 	stop()
-	beside.Wait()
+	w.close(&beside)
 	var cause error
 	if ctx.Err() == nil {
 		cause = context.Cause(work)
@@ -252,6 +259,7 @@ func (w *Worker) clientOptions() []kgo.Opt {
 		kgo.ConsumeTopics(w.opts.Topic),
 		kgo.Balancers(kgo.CooperativeStickyBalancer()),
 		kgo.DisableAutoCommit(),
+		kgo.MetadataMaxAge(metadataAge),
 		// A member that was killed holds its partitions so long. Heartbeats depend on
 		// neither batches nor the database, so Kafka's 45 s would only be waited for.
 		kgo.SessionTimeout(sessionTimeout),
@@ -352,19 +360,39 @@ func (w *Worker) drain(ctx context.Context) {
 	abandoned := w.letGo(partitions, w.opts.DrainTimeout)
 	ctx, cancel := context.WithTimeout(ctx, farewell)
 	defer cancel()
-	w.commitLast(ctx, partitions)
+	last, enough := context.WithTimeout(ctx, farewell/2) // the group is to be left, too
+	w.commitLast(last, partitions)
+	enough()
 	w.kafka.AllowRebalance()
 	if err := w.kafka.LeaveGroupContext(ctx); err != nil {
 		w.log.Warn("the group was not left in order, its partitions are given away after the session timeout", "group", w.opts.Group, "err", err)
 	}
-	w.kafka.Close()
-	w.large.close()
-	w.ended.Wait()
 	queued := 0
 	for _, p := range partitions {
 		queued += p.queued()
 	}
 	w.log.Info("drained", "unapplied_records", queued, "abandoned_batches", abandoned, "note", "what is not applied is in the log")
+}
+
+// close closes what there is. It does not wait long for a broker that does not
+// answer: the clients do, for half a minute, and nothing comes of it.
+func (w *Worker) close(beside *sync.WaitGroup) {
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		defer w.admin.Close()
+		w.kafka.Close()
+		w.large.close()
+		w.ended.Wait()
+		beside.Wait()
+	}()
+	timer := time.NewTimer(closing)
+	defer timer.Stop()
+	select {
+	case <-closed:
+	case <-timer.C:
+		w.log.Warn("the connections to Kafka do not close, they are not waited for", "timeout", closing.String())
+	}
 }
 
 // letGo ends the workers of these partitions: they finish the batch in flight,
@@ -384,51 +412,4 @@ func (w *Worker) letGo(partitions []*partition, timeout time.Duration) int {
 		}
 	}
 	return abandoned
-}
-
-// calls are what is to be done between polls, where neither records nor a
-// rebalance can come in between.
-type calls struct {
-	mu   sync.Mutex
-	list []func()           // guarded by mu
-	wake context.CancelFunc // guarded by mu: ends the poll
-
-	hungry chan struct{} // a partition would take more
-}
-
-func (c *calls) hunger() {
-	select {
-	case c.hungry <- struct{}{}:
-	default:
-	}
-}
-
-func (c *calls) add(f func()) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.list = append(c.list, f)
-	if c.wake != nil {
-		c.wake()
-	}
-}
-
-// poll notes how the poll to come is ended, and ends it where there is
-// something to do already.
-func (c *calls) poll(wake context.CancelFunc) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.wake = wake
-	if len(c.list) > 0 {
-		wake()
-	}
-}
-
-func (c *calls) run() {
-	c.mu.Lock()
-	list := c.list
-	c.list = nil
-	c.mu.Unlock()
-	for _, f := range list {
-		f()
-	}
 }

@@ -28,9 +28,10 @@ type kafka struct {
 	cl      *kgo.Client
 }
 
-func startKafka(t *testing.T, partitions int) *kafka {
+func startKafka(t *testing.T, partitions int, opts ...kfake.Opt) *kafka {
 	t.Helper()
-	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(int32(partitions), "orders", "orders.dlq"), kfake.GroupMinSessionTimeout(100*time.Millisecond))
+	opts = append(opts, kfake.NumBrokers(1), kfake.SeedTopics(int32(partitions), "orders", "orders.dlq"), kfake.GroupMinSessionTimeout(100*time.Millisecond))
+	c, err := kfake.NewCluster(opts...)
 	if err != nil {
 		t.Fatal(err)
 	}

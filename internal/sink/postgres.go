@@ -106,11 +106,27 @@ func poolConfig(cfg Config, t target) (*pgxpool.Config, error) {
 	return pc, nil
 }
 
-// Close ends the connections that are not in use, and waits for the others.
+// closeTimeout is how long a server may take to take leave. One that hangs is
+// waited for by the pool for 15 s: who waits for our end has no use for that.
+const closeTimeout = 2 * time.Second
+
+// Close ends the connections that are not in use, and waits for the others and
+// for the server's answer, not for long: none of them has anything to lose.
 func (s *postgres) Close() error {
-	err := s.reads.Close()
-	s.pool.Close()
-	return err
+	closed := make(chan error, 1)
+	go func() {
+		err := s.reads.Close()
+		s.pool.Close()
+		closed <- err
+	}()
+	timer := time.NewTimer(closeTimeout)
+	defer timer.Stop()
+	select {
+	case err := <-closed:
+		return err
+	case <-timer.C:
+		return nil
+	}
 }
 
 // Write applies a batch in one transaction: in two round trips where it is
