@@ -603,7 +603,12 @@ func TestTheEndFinishesTheBatchInFlight(t *testing.T) {
 	w := k.start(f, func(o *Options) { o.BatchRecords = 4 })
 	<-inFlight
 	w.stop()
-	until(t, "it drains", func() bool { return !w.Readiness().Ready })
+	p := w.ours(0)
+	until(t, "it is asked to end", func() bool {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return p.gone
+	})
 	close(free)
 	w.end()
 	if f.at(0) != 4 {
