@@ -224,10 +224,7 @@ func (c *collector) closeTo(second int64) {
 func (c *collector) tick(now time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if still := now - c.ticked - tick; c.ticked >= c.warmup && still > c.stood {
-		c.stood, c.stoodAt = still, c.ticked
-	}
-	c.ticked = now
+	c.cameAt(now)
 	settled := now - 2*tick
 	if settled <= 0 {
 		return
@@ -237,10 +234,29 @@ func (c *collector) tick(now time.Duration) {
 	c.gaps.closeTo(settled)
 }
 
+// cameAt notes when the watcher came, and how late that was. What of it is
+// warm-up does not count.
+func (c *collector) cameAt(now time.Duration) {
+	since := max(c.ticked, c.warmup)
+	if still := now - since - tick; still > c.stood {
+		c.stood, c.stoodAt = still, since
+	}
+	c.ticked = now
+}
+
+// left notes when the watcher went. What it did in between, such as drawing on a
+// terminal that takes nothing, held up nobody else.
+func (c *collector) left(now time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ticked = max(c.ticked, now)
+}
+
 // finish closes all.
 func (c *collector) finish(now time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.cameAt(now)
 	c.slot(now)
 	c.closeTo(int64(now/time.Second) + 1)
 	if last := &c.series.points[len(c.series.points)-1]; now > last.At {

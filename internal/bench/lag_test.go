@@ -321,3 +321,27 @@ func TestTheOthersShareOfTheMachine(t *testing.T) {
 		t.Errorf("%q, want %q", got, want)
 	}
 }
+
+// A stop that lasts to the end is seen by nobody but the end; what the watcher
+// does when it is there is no stop, and what of one is warm-up does not count.
+func TestWhatIsAStopOfTheProgram(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		warmup time.Duration
+		do     func(c *collector)
+		want   time.Duration
+	}{
+		{"to the end", 0, func(c *collector) { c.finish(15 * time.Second) }, 10*time.Second - tick},
+		{"drawing", 0, func(c *collector) { c.left(14 * time.Second); c.tick(14*time.Second + tick) }, 0},
+		{"in warm-up", 20 * time.Second, func(c *collector) { c.tick(15 * time.Second) }, 0},
+		{"from warm-up on", 7 * time.Second, func(c *collector) { c.tick(15 * time.Second) }, 8*time.Second - tick},
+	} {
+		c := newCollector(tt.warmup)
+		for now := time.Duration(0); now <= 5*time.Second; now += tick {
+			c.tick(now)
+		}
+		if tt.do(c); c.stood != tt.want {
+			t.Errorf("%s: %s, want %s", tt.name, c.stood, tt.want)
+		}
+	}
+}

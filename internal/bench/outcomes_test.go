@@ -60,7 +60,7 @@ func TestDroppedOrdersEndARunThatMayNotDropThem(t *testing.T) {
 			c.absorb([]start{drop}, []sample{answer(uint64(at/ms), at, at+ms, "acked", "")})
 		}
 		c.tick(12 * time.Second)
-		if err := c.failing([]Threshold{mustThreshold(t, text)}, 0, false); err == nil {
+		if err := c.failing([]Threshold{mustThreshold(t, text)}, 0, 0); err == nil {
 			t.Errorf("%s: nothing ended", text)
 		}
 		var s Snapshot
@@ -71,20 +71,48 @@ func TestDroppedOrdersEndARunThatMayNotDropThem(t *testing.T) {
 	}
 }
 
-// A server that answers nothing meets no threshold, and is not waited for to the
-// end of the schedule.
+// Orders that have been open for the whole window won't have a latency below it.
+// Whether they are errors nobody knows yet.
 func TestSilenceEndsARunThatWantsAnswers(t *testing.T) {
-	for text, want := range map[string]bool{"p99<50ms": true, "error_rate<1%": true, "rate>=1": true, "dropped==0": false, "lost==0": false} {
+	for _, tt := range []struct {
+		text   string
+		silent time.Duration
+		want   bool
+	}{
+		{"p99<50ms", Window, true},
+		{"p99<50ms", Window - 1, false}, // as after a pause of the schedule
+		{"max<=9s", 12 * time.Second, true},
+		{"p99<15s", 12 * time.Second, false},
+		{"p99>50ms", Window, false},
+		{"error_rate<1%", Window, false},
+		{"dropped==0", Window, false},
+		{"lost==0", Window, false},
+	} {
 		c := newCollector(0)
-		for at := time.Duration(0); at < 12*time.Second; at += 100 * ms {
-			c.absorb([]start{{at: at, due: at, orders: 1}}, nil)
-		}
 		c.tick(12 * time.Second)
-		if err := c.failing([]Threshold{mustThreshold(t, text)}, 0, true); (err != nil) != want {
-			t.Errorf("%s: %v", text, err)
-		}
-		if err := c.failing([]Threshold{mustThreshold(t, text)}, 0, false); err != nil && text != "rate>=1" {
-			t.Errorf("%s: with nothing open: %v", text, err)
+		if err := c.failing([]Threshold{mustThreshold(t, tt.text)}, 0, tt.silent); (err != nil) != tt.want {
+			t.Errorf("%s after %s: %v", tt.text, tt.silent, err)
 		}
 	}
+}
+
+// Silence begins with an order that is open, not with a pause before it.
+func TestSilenceIsThatOfOpenOrders(t *testing.T) {
+	f := newFlow()
+	w := &watcher{run: &run{flow: f}}
+	look := func(at, want time.Duration) {
+		t.Helper()
+		if got := w.silent(at); got != want {
+			t.Errorf("at %s: silent for %s, want %s", at, got, want)
+		}
+	}
+	look(20*time.Second, 0) // nothing was due
+	f.released.Add(2)
+	look(21*time.Second, time.Second)
+	f.settled("acked")
+	look(22*time.Second, 0)
+	look(30*time.Second, 8*time.Second) // the other one is still open
+	f.settled("acked")
+	look(31*time.Second, 0)
+	look(60*time.Second, 0)
 }

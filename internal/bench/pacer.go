@@ -15,7 +15,8 @@ type pacer struct {
 	next     Job
 	ended    bool
 	full     bool          // it ended because of limit
-	over     time.Duration // when the one after the last of count would be due
+	last     time.Duration // when the last order was due
+	over     time.Duration // when another one would be after the last of count, at the rate of that
 }
 
 // Job is what is sent together: Orders orders from Seq on, due at once.
@@ -53,16 +54,14 @@ func (c *pacer) pace(now time.Duration) (j Job, wait time.Duration, ended bool) 
 func (c *pacer) plan(seq uint64) {
 	j := Job{Seq: seq}
 	for ; j.Orders < c.batch; j.Orders++ {
-		counted := c.count > 0 && c.measured >= c.count
-		if counted && c.over > 0 {
+		if c.count > 0 && c.measured >= c.count {
+			if rate := c.schedule.Rate(c.last); rate > 0 {
+				c.over = c.last + time.Duration(float64(time.Second)/rate)
+			}
 			break
 		}
 		due, ok := c.schedule.At(c.arrivals.next())
 		if !ok {
-			break
-		}
-		if counted {
-			c.over = due
 			break
 		}
 		if c.full = c.limit > 0 && seq+uint64(j.Orders) >= c.limit; c.full {
@@ -74,6 +73,7 @@ func (c *pacer) plan(seq uint64) {
 		if j.Due >= c.warmup {
 			c.measured++
 		}
+		c.last = due
 	}
 	c.next, c.ended = j, j.Orders == 0
 }

@@ -93,7 +93,7 @@ type run struct {
 	firstSeq           uint64
 	anyMeasured        bool
 	full               bool
-	over               time.Duration // when the one after the last of Plan.Count would be due; 0: nobody knows
+	over               time.Duration // when another order would be due after the last of Plan.Count; 0: nobody knows
 
 	ended atomic.Bool // nothing more is due; answers are waited for
 
@@ -342,9 +342,10 @@ func (r *run) serveQueue(lane Lane, port *Port) {
 		if !ok {
 			return
 		}
-		prepare(j.Job)
 		now := r.clock.now()
 		port.tally.begin(start{at: now, due: j.Due, orders: j.Orders, lag: j.lag(now)})
+		prepare(j.Job)
+		now = r.clock.now()
 		lane.Send(j.Job, now)
 		if waits {
 			freed = r.clock.now()

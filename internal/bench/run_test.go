@@ -431,7 +431,7 @@ func TestRunEndsWhenAThresholdFails(t *testing.T) {
 			seq++
 		}
 		c.tick(tt.until)
-		if err := c.failing([]Threshold{threshold}, tt.warmup, false); (err != nil) != tt.want {
+		if err := c.failing([]Threshold{threshold}, tt.warmup, 0); (err != nil) != tt.want {
 			t.Errorf("%s: %v", tt.name, err)
 		}
 	}
@@ -482,5 +482,40 @@ func TestRunOfANumberOfOrdersKeepsItsRate(t *testing.T) {
 	})
 	if err != nil || m.Scheduled != 4 || m.Span != 200*ms {
 		t.Errorf("%d orders in %s, %v, want 4 in 200 ms", m.Scheduled, m.Span, err)
+	}
+}
+
+// crafting is a target whose requests take long to make and none to answer.
+type crafting struct{ port *Port }
+
+func (c *crafting) Lanes() int               { return 1 }
+func (c *crafting) Answers() bool            { return true }
+func (c *crafting) Lane(_ int, p *Port) Lane { c.port = p; return c }
+func (c *crafting) Prepare(Job)              { sleep(20 * ms) }
+func (c *crafting) Close()                   {}
+func (c *crafting) Send(j Job, now time.Duration) {
+	for i := range j.Orders {
+		c.port.Sent(j.Seq+uint64(i), now)
+		c.port.Settle(j, j.Seq+uint64(i), Reply{Outcome: "acked", Sent: now, Answered: c.port.Now(), Partition: -1, Offset: -1})
+	}
+}
+
+type craftingTarget struct{ crafting }
+
+func (c *craftingTarget) Close() error { return nil }
+
+// What it takes to make a request is the user's time, but neither the server's
+// nor a lag.
+func TestMakingARequestIsNotTheServersTime(t *testing.T) {
+	for name, plan := range map[string]Plan{
+		"open": {Stages: []Stage{{From: 10, To: 10}}, Count: 5}, "closed": {Concurrency: 1, Count: 5},
+	} {
+		m, err := Run(context.Background(), Options{Plan: plan, Target: new(craftingTarget), Ledger: NewLedger(100)})
+		if err != nil || m.Acked != 5 {
+			t.Fatalf("%s: %d acked, %v", name, m.Acked, err)
+		}
+		if m.Latency.Min() < 20*ms || m.Service.Min() > 10*ms || name == "open" && m.Lag.Min() > 10*ms {
+			t.Errorf("%s: latency %s, service %s, lag %s", name, m.Latency.Min(), m.Service.Min(), m.Lag.Min())
+		}
 	}
 }

@@ -259,3 +259,16 @@ func TestPoissonArrivals(t *testing.T) {
 		t.Errorf("variance is %.2f of the mean, want 1", ratio)
 	}
 }
+
+// A pause behind the last of a number of orders is none of their time.
+func TestANumberOfOrdersEndsBeforeAPause(t *testing.T) {
+	p := newPacer(Plan{Stages: stages(t, "10s@100", "1h@0", "10s@100"), Count: 1000})
+	for n := 0; ; n++ {
+		if _, _, ended := p.pace(time.Hour); ended {
+			if n != 1000 || p.over.Round(ms) != 10*time.Second {
+				t.Errorf("%d orders, over at %s", n, p.over)
+			}
+			return
+		}
+	}
+}

@@ -30,8 +30,8 @@ type Lane interface {
 	Close()
 }
 
-// preparer is a lane whose jobs take time to be made: that time is this
-// program's, not the server's.
+// preparer is a lane whose jobs take time to be made. That time is not the
+// server's, and as work that a client has to do not a lag either.
 type preparer interface {
 	// Prepare is called before the Send of the same job.
 	Prepare(j Job)

@@ -118,6 +118,9 @@ type watcher struct {
 	warming bool
 	base    counts   // at the end of warm-up
 	past    []counts // of the last second, the oldest first
+
+	settles uint64        // when it looked last
+	spoke   time.Duration // when an order had an outcome last, or none was open
 }
 
 func (w *watcher) look(ctx context.Context, abort context.CancelCauseFunc) {
@@ -141,10 +144,21 @@ func (w *watcher) look(ctx context.Context, abort context.CancelCauseFunc) {
 	// When nothing more is due a window says nothing of the run: it holds ever
 	// more of the time in which the last answers are waited for.
 	if w.AbortOnFail && ctx.Err() == nil && !w.ended.Load() {
-		if err := w.collect.failing(w.Thresholds, w.Plan.Warmup, w.flow.unsettled() > 0); err != nil {
+		if err := w.collect.failing(w.Thresholds, w.Plan.Warmup, w.silent(now)); err != nil {
 			abort(err)
 		}
 	}
+	w.collect.left(w.clock.now())
+}
+
+// silent is for how long no order has had an outcome although some were open
+// all the time.
+func (w *watcher) silent(now time.Duration) time.Duration {
+	settles := w.flow.settles.Load()
+	if settles != w.settles || w.flow.unsettled() == 0 {
+		w.settles, w.spoke = settles, now
+	}
+	return now - w.spoke
 }
 
 func (w *watcher) snapshot(c counts) Snapshot {
@@ -191,19 +205,22 @@ func (c *collector) show(s *Snapshot, thresholds []Threshold) {
 }
 
 // failing gives the threshold that is not met over the last window, once that
-// is past the warm-up. Where orders are open and none has had an outcome in it,
-// no figure that needs one is met either.
-func (c *collector) failing(thresholds []Threshold, warmup time.Duration, open bool) error {
+// is past the warm-up. Where orders are open and none has had an outcome for
+// silent, none will have a latency that is less.
+func (c *collector) failing(thresholds []Threshold, warmup, silent time.Duration) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if time.Duration(c.closed)*time.Second < warmup+Window {
 		return nil
 	}
 	m := c.recent(Window)
-	silent := open && m.dropped == 0 && m.settled == [3]uint64{}
 	for _, t := range thresholds {
-		if value, ok := t.Eval(m); !ok && (t.Known(m) || silent && kindOf(t.Metric) != countMetric) {
+		if value, ok := t.Eval(m); !ok && t.Known(m) {
 			return &AbortError{Threshold: t, Value: value}
+		}
+		below := kindOf(t.Metric) == latencyMetric && (t.Op == "<" || t.Op == "<=")
+		if below && silent >= Window && t.Bound < float64(silent) {
+			return &AbortError{Threshold: t, Value: "no answer"}
 		}
 	}
 	return nil

@@ -111,7 +111,7 @@ func checkSchema(view *dbStatus) error {
 }
 
 func readDBStatus(ctx context.Context, store sink.Store, cfg sink.Config) (*dbStatus, error) {
-	view := &dbStatus{URL: cfg.URL.String()}
+	view := &dbStatus{URL: cfg.URL.String(), Offsets: []dbOffset{}}
 	var err error
 	if view.SchemaVersion, view.SchemaWanted, err = sink.Schema(ctx, cfg); err != nil {
 		return nil, err
@@ -133,7 +133,6 @@ func readDBStatus(ctx context.Context, store sink.Store, cfg sink.Config) (*dbSt
 	}
 	view.Orders, view.Events, view.Stale = &n.Orders, &n.Events, &n.Stale
 	view.Duplicates, view.DeadLettered, view.Skipped = &n.Duplicates, &n.DeadLettered, &n.Skipped
-	view.Offsets = []dbOffset{}
 	list, err := store.Committed(ctx, "")
 	for _, c := range list {
 		view.Offsets = append(view.Offsets, dbOffset{c.Group, c.Topic, c.TopicID, c.Partition, c.Next, c.At})
@@ -149,7 +148,7 @@ func printDBStatus(w io.Writer, view *dbStatus, now time.Time) error {
 	fmt.Fprintf(w, "%s   schema %d of %d   clock %s\n\n", view.URL, view.SchemaVersion, view.SchemaWanted, clock)
 	t := newTable("TABLE", ">RECORDS", "OF THEM")
 	view.addTables(t)
-	if err := t.print(w); err != nil || view.Offsets == nil {
+	if err := t.print(w); err != nil || view.Orders == nil {
 		return err
 	}
 	if len(view.Offsets) == 0 {

@@ -106,8 +106,9 @@ func (w *Worker) look(ctx context.Context) (floors []sink.Place) {
 // grown has the group's client look for partitions that were added: nobody
 // reads them before it has seen them.
 func (w *Worker) grown(partitions int) {
-	now := int32(partitions) //nolint:gosec // Kafka's own number is an int32
-	if had := w.counted.Swap(now); now > had {
+	now := int32(partitions)                //nolint:gosec // Kafka's own number is an int32
+	if had := w.counted.Load(); now > had { // a broker that knows less is behind
+		w.counted.Store(now)
 		w.log.Info("the topic has more partitions now", "topic", w.opts.Topic, "had", had, "partitions", now)
 		w.kafka.ForceMetadataRefresh()
 	}

@@ -31,7 +31,7 @@ func (w *Worker) recognize(ctx context.Context) {
 	w.recognized.Store(true)
 	known := slices.ContainsFunc(rows, func(c sink.Committed) bool { return c.Topic == w.opts.Topic })
 	if n := len(kafka[w.opts.Topic]); n > 0 && !known {
-		w.log.Warn("the database has no offsets of this group, and Kafka has: the topic was read into another database, this one gets it from the beginning",
+		w.log.Warn("the database has no offsets of this group, and Kafka has: the topic was probably read into another one, and is read from the beginning",
 			"group", w.opts.Group, "topic", w.opts.Topic, "partitions", n,
 			"hint", "is --db the one that this topic is read into? members of one group share one database")
 	}
