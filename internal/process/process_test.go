@@ -759,8 +759,12 @@ func TestOnlyWhatFollowsIsTaken(t *testing.T) {
 func TestTransactionMarkersAreMovedPast(t *testing.T) {
 	k := startKafka(t, 1)
 	f := newFold()
-	cl := k.dial(kgo.TransactionalID("tx"))
-	for i, end := range []kgo.TransactionEndTry{kgo.TryCommit, kgo.TryAbort, kgo.TryCommit, kgo.TryAbort} {
+	end, committed := int64(0), 0
+	for i := 0; committed < 2 || i%2 == 1; i++ { // the last one is aborted
+		if i == 20 {
+			t.Fatalf("%d of 10 transactions were committed", committed)
+		}
+		cl := k.dial(kgo.TransactionalID(fmt.Sprint("tx", i)))
 		if err := cl.BeginTransaction(); err != nil {
 			t.Fatal(err)
 		}
@@ -769,22 +773,27 @@ func TestTransactionMarkersAreMovedPast(t *testing.T) {
 		if err := cl.ProduceSync(t.Context(), r).FirstErr(); err != nil {
 			t.Fatal(err)
 		}
-		if err := cl.EndTransaction(t.Context(), end); err != nil {
+		if err := cl.EndTransaction(t.Context(), i%2 == 0); err != nil {
 			t.Fatal(err)
+		}
+		// On a busy machine a transaction that was to be committed is aborted at times,
+		// without an error: what counts is what the log says.
+		if end += 2; k.commits(end - 1) {
+			committed++
 		}
 	}
 	w := k.start(f)
-	until(t, "it is at the end", func() bool { return f.at(0) == 8 })
+	until(t, "it is at the end", func() bool { return f.at(0) == end })
 	k.agrees(w.Worker, f)
 	if rows, _ := f.state(); len(rows) != 2 {
 		t.Errorf("%d orders, want the 2 that were committed", len(rows))
 	}
 	until(t, "nothing is lag", func() bool { return w.metric(`ordersctl_consumer_lag_records{partition="0"}`) == "0" })
 	w.end()
-	k.purge(0, 8)
+	k.purge(0, end)
 	w = k.start(f)
 	k.send(good(0, "later", "paid"))
-	until(t, "it starts although retention took all", func() bool { return f.at(0) == 9 })
+	until(t, "it starts although retention took all", func() bool { return f.at(0) == end+1 })
 }
 
 // Kafka loses the end of its log (power, an unclean election) and gives its

@@ -129,6 +129,19 @@ func (k *kafka) read(name string) []*kgo.Record {
 	return got
 }
 
+// commits tells whether the record at an offset of partition 0 is the marker of
+// a transaction that was committed.
+func (k *kafka) commits(offset int64) bool {
+	k.t.Helper()
+	at := map[string]map[int32]kgo.Offset{"orders": {0: kgo.NewOffset().At(offset)}}
+	cl := k.dial(kgo.ConsumePartitions(at), kgo.KeepControlRecords())
+	records := cl.PollRecords(k.t.Context(), 1).Records()
+	if len(records) != 1 || records[0].Offset != offset || !records[0].Attrs.IsControl() || len(records[0].Key) != 4 {
+		k.t.Fatalf("at offset %d stands %v", offset, records)
+	}
+	return records[0].Key[3] == 1 // https://kafka.apache.org/documentation/#controlbatch
+}
+
 // straight is the fold of the whole log, partition by partition: right where
 // events are not shared between partitions.
 func (k *kafka) straight(w *Worker) (map[string]row, map[sink.Place]booking) {
