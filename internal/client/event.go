@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/ordersctl/ordersctl/internal/order"
 )
 
 // ErrEventID is the data error of a record whose event-id header can't be one.
@@ -12,17 +14,18 @@ var ErrEventID = errors.New("event-id is not 1 to 128 printable ASCII characters
 
 // EventID names the event of a record: the header, or its place where it has
 // none (a record from elsewhere), as topic-id/partition@offset. topicID is
-// Kafka's own text form. With several such headers the first counts.
-func EventID(r *kgo.Record, topicID string) (string, error) {
+// Kafka's own text form. With several such headers the first counts. The name is
+// kept in texts, which may be nil.
+func EventID(r *kgo.Record, topicID string, texts *order.Texts) (string, error) {
 	for i := range r.Headers {
 		if r.Headers[i].Key == HeaderEventID {
-			return validEventID(r.Headers[i].Value)
+			return validEventID(r.Headers[i].Value, texts)
 		}
 	}
 	return fmt.Sprintf("%s/%d@%d", topicID, r.Partition, r.Offset), nil
 }
 
-func validEventID(id []byte) (string, error) {
+func validEventID(id []byte, texts *order.Texts) (string, error) {
 	if len(id) < 1 || len(id) > 128 {
 		return "", ErrEventID
 	}
@@ -31,5 +34,5 @@ func validEventID(id []byte) (string, error) {
 			return "", ErrEventID
 		}
 	}
-	return string(id), nil
+	return texts.Join(id), nil
 }

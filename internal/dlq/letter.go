@@ -134,7 +134,7 @@ func parse(r *kgo.Record) (*Letter, *Mark) {
 // EventID names the event of the letter's record: what the header says, or the
 // place where the record stood.
 func (l *Letter) EventID() (string, error) {
-	return client.EventID(&kgo.Record{Headers: l.Headers, Partition: l.Origin.Partition, Offset: l.Origin.Offset}, l.Origin.TopicID)
+	return client.EventID(&kgo.Record{Headers: l.Headers, Partition: l.Origin.Partition, Offset: l.Origin.Offset}, l.Origin.TopicID, nil)
 }
 
 // Client is who sent the record, as the header of that name says.

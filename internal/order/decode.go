@@ -3,7 +3,6 @@ package order
 import (
 	"bytes"
 	"slices"
-	"strings"
 	"unicode/utf8"
 )
 
@@ -15,12 +14,16 @@ import (
 // faults, so the two can differ in speed alone; the fuzz tests hold them to that.
 type Decoder struct {
 	rules Rules
+	texts *Texts // nil: each order has its own
 }
 
 // NewDecoder keeps a copy of the rules.
 func NewDecoder(rules Rules) *Decoder {
 	return &Decoder{rules: Rules{Statuses: slices.Clone(rules.Statuses)}}
 }
+
+// Into is a decoder that keeps the texts of its orders in t. Like t it is for one goroutine.
+func (d *Decoder) Into(t *Texts) *Decoder { return &Decoder{rules: d.rules, texts: t} }
 
 // Decode reads one order: a JSON object with exactly the five fields, each once, and space
 // around it. Its error is [Faults], all of them at once, in document order and then what is
@@ -211,12 +214,7 @@ func (d *Decoder) keep(o *Order, p parts) (listed bool) {
 	if known != "" {
 		p.status = nil
 	}
-	var b strings.Builder
-	b.Grow(len(p.id) + len(p.userID) + len(p.status))
-	b.Write(p.id)
-	b.Write(p.userID)
-	b.Write(p.status)
-	all, user := b.String(), len(p.id)+len(p.userID)
+	all, user := d.texts.Join(p.id, p.userID, p.status), len(p.id)+len(p.userID)
 	o.ID, o.UserID, o.Status = all[:len(p.id)], all[len(p.id):user], all[user:]
 	if known != "" {
 		o.Status = known

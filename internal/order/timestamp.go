@@ -28,6 +28,12 @@ const (
 	maxFraction = 9
 )
 
+// ParseTimestamp reads a time as [Decoder.Decode] does, and is false where that would refuse it.
+func ParseTimestamp(b []byte) (t time.Time, ok bool) {
+	t, detail := parseTimestamp(b)
+	return t, detail == ""
+}
+
 // parseTimestamp gives the time in UTC, or what is wrong with it first. The value is not quoted
 // in the text: faults are counted by their text, and every bad time would be a fault of its own.
 func parseTimestamp(b []byte) (time.Time, string) {
@@ -67,21 +73,55 @@ func parseTimestamp(b []byte) (time.Time, string) {
 	if detail != "" {
 		return time.Time{}, detail
 	}
-	t := time.Date(year, time.Month(month), day, hour, minute, second, nanos, time.UTC)
-	if offset != 0 {
-		t = t.Add(-offset)
-	}
-	if detail := rangeFault(t.Unix()); detail != "" {
+	const daily, hourly, minutely = 86_400, 3_600, 60
+	unix := int64(daysSince1970(year, month, day)*daily+hour*hourly+minute*minutely+second) - int64(offset/time.Second)
+	if detail := rangeFault(unix); detail != "" {
 		return time.Time{}, detail
 	}
-	return t, ""
+	return time.Unix(unix, int64(nanos)).UTC(), ""
+}
+
+// daysSince1970 counts the days up to a date in the Gregorian calendar, years from 0 on:
+// days_from_civil of https://howardhinnant.github.io/date_algorithms.html.
+func daysSince1970(year, month, day int) int {
+	const inFourCenturies, upTo1970 = 146_097, 719_468 // from March of the year 0
+	if month <= 2 {
+		year, month = year-1, month+12
+	}
+	year += 400 // so that none is negative
+	era, year := year/400, year%400
+	return (era-1)*inFourCenturies + year*365 + year/4 - year/100 + (153*(month-3)+2)/5 + day - 1 - upTo1970
 }
 
 // appendTimestamp is RFC3339Nano in UTC, which is the canonical form as it stands: Z, and no
 // trailing zeros in the fraction.
 func appendTimestamp(dst []byte, t time.Time) []byte {
-	return t.UTC().AppendFormat(dst, time.RFC3339Nano)
+	t = t.UTC()
+	year, month, day := t.Date()
+	if year < 0 || year > 9999 {
+		return t.AppendFormat(dst, time.RFC3339Nano)
+	}
+	hour, minute, second := t.Clock()
+	dst = append(appendTwo(appendTwo(dst, year/100), year%100), '-')
+	dst = append(appendTwo(dst, int(month)), '-')
+	dst = append(appendTwo(dst, day), 'T')
+	dst = append(appendTwo(dst, hour), ':')
+	dst = append(appendTwo(dst, minute), ':')
+	dst = appendTwo(dst, second)
+	if nanos := t.Nanosecond(); nanos > 0 {
+		dst = append(dst, '.')
+		for range maxFraction {
+			dst = append(dst, byte('0'+nanos/1e8))
+			nanos = nanos % 1e8 * 10
+			if nanos == 0 {
+				break
+			}
+		}
+	}
+	return append(dst, 'Z')
 }
+
+func appendTwo(dst []byte, n int) []byte { return append(dst, byte('0'+n/10), byte('0'+n%10)) }
 
 func rangeFault(unix int64) string {
 	switch {

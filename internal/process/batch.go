@@ -39,45 +39,58 @@ func (p *partition) decode(records []*kgo.Record) *batch {
 	}
 	last := records[len(records)-1]
 	records = slices.DeleteFunc(records, func(r *kgo.Record) bool { return r.Attrs.IsControl() })
-	b := &batch{records: records, Batch: sink.Batch{
+	return &batch{records: records, Batch: sink.Batch{
 		Group: w.opts.Group, Topic: w.opts.Topic, TopicID: w.info.ID, Partition: p.number,
 		First: next, Next: last.Offset + 1,
-		Entries: make([]sink.Entry, len(records)),
+		Entries: decode(records, w.decoder, w.info.ID),
 	}}
-	var canonical []byte
-	for i, r := range records {
-		canonical = decode(&b.Entries[i], r, w.decoder, w.info.ID, canonical)
-	}
-	return b
 }
 
-// decode makes the entry of a record; buf is room for its canonical form, and
-// is given back.
-func decode(e *sink.Entry, r *kgo.Record, dec *order.Decoder, topicID string, buf []byte) []byte {
+// decode makes the entries of records, one of each.
+func decode(records []*kgo.Record, dec *order.Decoder, topicID string) []sink.Entry {
+	var texts order.Texts
+	d := decoding{decoder: dec.Into(&texts), texts: &texts, topicID: topicID, now: time.Now()}
+	entries := make([]sink.Entry, len(records))
+	for i, r := range records {
+		d.entry(&entries[i], r)
+	}
+	return entries
+}
+
+// decoding is what the entries of one batch have in common.
+type decoding struct {
+	decoder   *order.Decoder // into texts
+	texts     *order.Texts
+	topicID   string
+	now       time.Time
+	canonical []byte // room for an order's canonical form
+}
+
+func (d *decoding) entry(e *sink.Entry, r *kgo.Record) {
 	e.Offset = r.Offset
-	e.Received = receivedAt(r)
+	e.Received = receivedAt(r, d.now)
 	if origin, ok := dlq.OriginOf(r); ok {
 		e.Origin = origin
 	}
 	var err, idErr error
-	e.EventID, idErr = client.EventID(r, topicID)
-	if e.Order, err = client.FromRecord(r, dec); err == nil {
+	e.EventID, idErr = client.EventID(r, d.topicID, d.texts)
+	if e.Order, err = client.FromRecord(r, d.decoder); err == nil {
 		err = idErr
 	}
 	if err != nil {
 		e.Refusal = refusal(r, &e.Order, err)
-		return buf
+		return
 	}
-	buf = order.Append(buf[:0], &e.Order)
-	e.Hash = sha256.Sum256(buf)
-	return buf
+	d.canonical = order.Append(d.canonical[:0], &e.Order)
+	e.Hash = sha256.Sum256(d.canonical)
 }
 
 // receivedAt is zero where a record does not tell it, or tells what can't be:
 // such a time would be its partition's newest for ever.
-func receivedAt(r *kgo.Record) (at time.Time) {
+func receivedAt(r *kgo.Record, now time.Time) time.Time {
 	const skew = 24 * time.Hour // between two clocks
-	if at.UnmarshalText(client.HeaderBytes(r, client.HeaderReceivedAt)) != nil || at.Unix() < 0 || time.Until(at) > skew {
+	at, ok := order.ParseTimestamp(client.HeaderBytes(r, client.HeaderReceivedAt))
+	if !ok || at.Sub(now) > skew {
 		return time.Time{}
 	}
 	return at

@@ -16,8 +16,7 @@ func TestOrdersThatWereCutAreRefusedForOneReason(t *testing.T) {
 	dec := order.NewDecoder(order.Rules{})
 	details := map[string]bool{}
 	for n := 1; n < len(full); n++ {
-		var e sink.Entry
-		decode(&e, &kgo.Record{Key: []byte("a"), Value: []byte(full[:n])}, dec, "topic", nil)
+		e := decode([]*kgo.Record{{Key: []byte("a"), Value: []byte(full[:n])}}, dec, "topic")[0]
 		if e.Refusal == nil || e.Refusal.Class != sink.RefusedDecode || e.Refusal.Reason != "the order is not JSON: it ends too early" {
 			t.Fatalf("cut at byte %d: %+v", n, e.Refusal)
 		}

@@ -73,8 +73,7 @@ func (w *Worker) sameLog(ctx context.Context, booked *sink.Booking) error {
 	if r == nil {
 		return nil // compacted, or purged just now
 	}
-	var e sink.Entry
-	decode(&e, r, w.decoder, w.info.ID, nil)
+	e := decode([]*kgo.Record{r}, w.decoder, w.info.ID)[0]
 	known := booked.Hash != [sha256.Size]byte{} && e.Refusal == nil
 	if e.EventID != booked.EventID || known && e.Hash != booked.Hash {
 		found := e.EventID

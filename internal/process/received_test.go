@@ -21,11 +21,11 @@ func TestReceivedAt(t *testing.T) {
 		now.AddDate(0, 0, 2).Format(time.RFC3339Nano): {},
 	} {
 		r := &kgo.Record{Headers: []kgo.RecordHeader{{Key: "received-at", Value: []byte(text)}}}
-		if got := receivedAt(r); !got.Equal(want) {
+		if got := receivedAt(r, now); !got.Equal(want) {
 			t.Errorf("%q is %s, want %s", text, got, want)
 		}
 	}
-	if got := receivedAt(new(kgo.Record)); !got.IsZero() {
+	if got := receivedAt(new(kgo.Record), now); !got.IsZero() {
 		t.Errorf("without a header it is %s", got)
 	}
 }

@@ -152,9 +152,7 @@ func (k *kafka) straight(w *Worker) (map[string]row, map[sink.Place]booking) {
 		if r.Attrs.IsControl() {
 			continue
 		}
-		var e sink.Entry
-		decode(&e, r, w.decoder, w.info.ID, nil)
-		t.apply(&sink.Batch{TopicID: w.info.ID, Partition: r.Partition}, &e)
+		t.apply(&sink.Batch{TopicID: w.info.ID, Partition: r.Partition}, &decode([]*kgo.Record{r}, w.decoder, w.info.ID)[0])
 	}
 	return f.rows, f.places
 }
