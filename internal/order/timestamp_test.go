@@ -23,7 +23,7 @@ func TestTimestampsOfManyDays(t *testing.T) {
 		if want := `"timestamp":"` + at.Format(time.RFC3339Nano) + `"}`; string(text[len(text)-len(want):]) != want {
 			t.Fatalf("%s is written in %s", want, text)
 		}
-		if got, err := dec.Decode(text); err != nil || got.Timestamp != at { //nolint:revive // == also compares the location
+		if got, err := dec.Decode(text); err != nil || got.Timestamp != at { // != compares the location too
 			t.Fatalf("%s is read as %s, %v", at, got.Timestamp, err)
 		}
 	}
