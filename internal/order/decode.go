@@ -6,7 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// Decoder reads orders. It does not change once it is made and is safe for concurrent use.
+// Decoder reads orders. It does not change once it is made and is safe for concurrent use,
+// unless it was made by [Decoder.Into].
 //
 // There are two ways through it. [Decoder.Decode] tries take, which knows valid orders only and
 // gives up at whatever is unusual; then explain reads the document again with all patience, and
@@ -206,8 +207,8 @@ func takeTotal(b []byte) (Total, int) {
 	return Total(t), i
 }
 
-// keep copies the texts into the order, with one allocation for all of them: the order must not
-// change with its caller's buffer. A status that the rules list is not copied at all; listed says
+// keep copies the texts into the order, all of them together: the order must not change with its
+// caller's buffer. A status that the rules list is not copied at all; listed says
 // whether it was one.
 func (d *Decoder) keep(o *Order, p parts) (listed bool) {
 	known := d.rules.find(p.status)

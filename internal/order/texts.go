@@ -2,8 +2,11 @@ package order
 
 import "strings"
 
-// textsChunk is what [Texts] allocates at a time: the texts of some hundred orders.
-const textsChunk = 16 << 10
+// What [Texts] allocates at a time: at first the texts of some orders, in the end of some hundred.
+const (
+	textsFirst = 512
+	textsChunk = 16 << 10
+)
 
 // Texts keeps the texts of many orders together, which spares an allocation for each. They are
 // held in memory as long as any of their neighbours is, so it is for orders that come and go
@@ -25,8 +28,10 @@ func (t *Texts) Join(parts ...[]byte) string {
 		return write(&own, parts)
 	}
 	if t.chunk.Cap()-t.chunk.Len() < n {
+		// Little at first: it may be all that comes.
+		size := min(2*t.chunk.Cap(), textsChunk)
 		t.chunk = strings.Builder{}
-		t.chunk.Grow(max(n, textsChunk))
+		t.chunk.Grow(max(n, size, textsFirst))
 	}
 	return write(&t.chunk, parts)
 }

@@ -74,7 +74,7 @@ func parseTimestamp(b []byte) (time.Time, string) {
 		return time.Time{}, detail
 	}
 	const daily, hourly, minutely = 86_400, 3_600, 60
-	unix := int64(daysSince1970(year, month, day)*daily+hour*hourly+minute*minutely+second) - int64(offset/time.Second)
+	unix := int64(daysSince1970(year, month, day))*daily + int64(hour*hourly+minute*minutely+second) - int64(offset/time.Second)
 	if detail := rangeFault(unix); detail != "" {
 		return time.Time{}, detail
 	}

@@ -135,9 +135,13 @@ func (k *kafka) commits(offset int64) bool {
 	k.t.Helper()
 	at := map[string]map[int32]kgo.Offset{"orders": {0: kgo.NewOffset().At(offset)}}
 	cl := k.dial(kgo.ConsumePartitions(at), kgo.KeepControlRecords())
-	records := cl.PollRecords(k.t.Context(), 1).Records()
+	defer cl.Close()
+	ctx, cancel := context.WithTimeout(k.t.Context(), 20*time.Second)
+	defer cancel()
+	fetches := cl.PollRecords(ctx, 1)
+	records := fetches.Records()
 	if len(records) != 1 || records[0].Offset != offset || !records[0].Attrs.IsControl() || len(records[0].Key) != 4 {
-		k.t.Fatalf("at offset %d stands %v", offset, records)
+		k.t.Fatalf("at offset %d stands %v, %v", offset, records, fetches.Err())
 	}
 	return records[0].Key[3] == 1 // https://kafka.apache.org/documentation/#controlbatch
 }
