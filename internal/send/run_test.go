@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -62,41 +63,45 @@ func receive[T any](t *testing.T, from <-chan T, what string) (v T) {
 }
 
 func TestRunHasAWindow(t *testing.T) {
-	ctx, cancel := context.WithCancel(t.Context())
-	to := newManual()
-	done := make(chan Summary, 1)
-	go func() {
-		sum, _ := Run(ctx, &endless{}, to, Options{Window: 8, Patience: time.Minute})
-		done <- sum
-	}()
-	for range 8 {
-		receive(t, to.sent, "an order")
-	}
-	// Half of them has to be settled before more are sent.
-	for _, p := range to.parcels[:3] {
-		p.Settle(Result{Outcome: client.Acked})
-	}
-	select {
-	case <-to.sent:
-		t.Error("a ninth order was sent while the window was full")
-	case <-time.After(50 * time.Millisecond): // absence can only be waited for
-	}
-	for _, p := range to.parcels[3:8] {
-		p.Settle(Result{Outcome: client.Acked})
-	}
-	for range 8 {
-		receive(t, to.sent, "an order of the second window")
-	}
-	cancel()
-	receive(t, to.halted, "Halt")
-	for _, p := range to.parcels[8:] {
-		p.Settle(Result{Outcome: client.Acked})
-		p.Settle(Result{Outcome: client.Unknown}) // only the first word counts
-	}
-	want := Stats{Taken: 16, Acked: 16}
-	if diff := cmp.Diff(want, receive(t, done, "the end").Stats); diff != "" {
-		t.Errorf("stats (-want +got):\n%s", diff)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		to := newManual()
+		done := make(chan Summary, 1)
+		go func() {
+			sum, _ := Run(ctx, &endless{}, to, Options{Window: 8, Patience: time.Minute})
+			done <- sum
+		}()
+		for range 8 {
+			receive(t, to.sent, "an order")
+		}
+		synctest.Wait() // the next one waits for room
+		// Half of them has to be settled before more are sent.
+		for _, p := range to.parcels[:3] {
+			p.Settle(Result{Outcome: client.Acked})
+		}
+		synctest.Wait()
+		select {
+		case <-to.sent:
+			t.Error("a ninth order was sent while the window was full")
+		default:
+		}
+		for _, p := range to.parcels[3:8] {
+			p.Settle(Result{Outcome: client.Acked})
+		}
+		for range 8 {
+			receive(t, to.sent, "an order of the second window")
+		}
+		cancel()
+		receive(t, to.halted, "Halt")
+		for _, p := range to.parcels[8:] {
+			p.Settle(Result{Outcome: client.Acked})
+			p.Settle(Result{Outcome: client.Unknown}) // only the first word counts
+		}
+		want := Stats{Taken: 16, Acked: 16}
+		if diff := cmp.Diff(want, receive(t, done, "the end").Stats); diff != "" {
+			t.Errorf("stats (-want +got):\n%s", diff)
+		}
+	})
 }
 
 func TestRunInterrupted(t *testing.T) {
