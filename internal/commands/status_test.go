@@ -207,7 +207,7 @@ func TestSlowly(t *testing.T) {
 		if asked == 1 {
 			return 0, errors.New("away")
 		}
-		<-time.After(20 * time.Millisecond)
+		<-time.After(100 * time.Millisecond)
 		return asked, nil
 	}
 	if _, err := s.get(ask); err == nil {

@@ -19,7 +19,7 @@ func pipe(t *testing.T) (*lazy, net.Conn) {
 func TestADeadlineThatWasMovedDoesNotEndARead(t *testing.T) {
 	c, peer := pipe(t)
 	start := time.Now()
-	for _, after := range []time.Duration{50 * time.Millisecond, 300 * time.Millisecond} {
+	for _, after := range []time.Duration{50 * time.Millisecond, 2 * time.Second} {
 		if err := c.SetReadDeadline(start.Add(after)); err != nil {
 			t.Fatal(err)
 		}
@@ -32,7 +32,7 @@ func TestADeadlineThatWasMovedDoesNotEndARead(t *testing.T) {
 	if n, err := c.Read(b); n != 1 || err != nil {
 		t.Fatalf("read %d, %v", n, err)
 	}
-	if _, err := c.Read(b); !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(start) < 300*time.Millisecond {
+	if _, err := c.Read(b); !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(start) < 2*time.Second {
 		t.Errorf("read after the second: %v after %s", err, time.Since(start))
 	}
 }
