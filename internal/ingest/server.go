@@ -279,6 +279,7 @@ func (s *Server) run(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	s.drain(context.WithoutCancel(ctx), ended)
+	_ = s.listener.Close() // a stop that comes before Serve has begun finds no listener to close
 	<-ended
 	stopLooking()
 	select {
